@@ -1,0 +1,178 @@
+"""Finds plugins by reading installed metadata; imports none of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
+__all__ = ["BACKENDS", "BUILT_IN", "EXTENSIONS", "INSTALL_HINTS", "Candidate", "Catalogue", "disabled_names", "scan"]
+
+BACKENDS = "torchplug.backends"
+"""Entry-point group of distributions that bring a backend."""
+
+EXTENSIONS = "torchplug.extensions"
+"""Entry-point group of distributions that bring kernels or ops for backends of others."""
+
+OWN = "torchplug"
+"""The distribution the engines below belong to."""
+
+BUILT_IN: dict[str, str] = {
+    "numpy": "torchplug_numpy",
+    "jax": "torchplug_jax",
+    "cupy": "torchplug_cupy",
+    "strict": "torchplug_strict",
+}
+"""The engines of this distribution. Known without metadata, so they are found from source folders too and cost no scan."""
+
+INSTALL_HINTS: dict[str, str] = {
+    "numpy": "pip install torchplug",
+    "jax": "pip install 'torchplug[jax]'",
+    "cupy": "pip install 'torchplug[cupy-cuda12]' (or cupy-cuda13, whichever your driver supports)",
+    "strict": "pip install torchplug",
+    "mlx": "pip install torchplug-mlx",
+    "array-api-strict": "pip install torchplug-array-api-strict",
+}
+"""How to get each backend known to us, for the message that says it is missing."""
+
+_VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class Candidate(NamedTuple):
+    """A plugin as its metadata describes it: `value` is "module:attribute", `fault` says why it is refused unread."""
+
+    name: str
+    value: str
+    distribution: str = ""
+    version: str = ""
+    fault: str = ""
+    remedy: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Returns who brings it, as "distribution version"."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+class Catalogue(NamedTuple):
+    """All plugins one scan found; `refused` holds those that may not use the name they claim."""
+
+    backends: dict[str, Candidate]
+    extensions: dict[str, Candidate]
+    refused: tuple[Candidate, ...]
+
+
+def is_valid_name(name: str) -> bool:
+    """Returns whether `name` is lower case letters, digits, '-' and '_', starting with a letter or digit."""
+    return _VALID_NAME.fullmatch(name) is not None
+
+
+def disabled_names() -> frozenset[str]:
+    """Returns the names in TORCHPLUG_DISABLE_BACKENDS, separated by commas or spaces."""
+    return frozenset(os.environ.get("TORCHPLUG_DISABLE_BACKENDS", "").replace(",", " ").split())
+
+
+def built_in(name: str) -> Candidate:
+    """Returns the engine `name` of this distribution, its version unread (see `with_version`); KeyError if it is not one."""
+    return Candidate(name, f"{BUILT_IN[name]}:plugin", OWN)
+
+
+def with_version(candidate: Candidate) -> Candidate:
+    """Returns `candidate` with the version of its distribution, "" when it runs from source folders."""
+    if candidate.version or candidate.distribution != OWN:
+        return candidate
+    import importlib.metadata
+
+    try:
+        return candidate._replace(version=importlib.metadata.version(OWN))
+    except Exception:  # not installed, or metadata damaged: the engines work either way
+        return candidate
+
+
+def scan() -> Catalogue:
+    """Reads the metadata of all installed distributions, and no module."""
+    refused: list[Candidate] = []
+    backends = {name: built_in(name) for name in BUILT_IN}
+    _sort_in(_entries(BACKENDS), backends, refused)
+    extensions: dict[str, Candidate] = {}
+    _sort_in(_entries(EXTENSIONS), extensions, refused)
+    return Catalogue(backends, extensions, tuple(refused))
+
+
+def _sort_in(found: Iterator[Candidate], accepted: dict[str, Candidate], refused: list[Candidate]) -> None:
+    for candidate in found:
+        rival = accepted.get(candidate.name)
+        if candidate.fault:
+            refused.append(candidate)
+        elif rival is None:
+            accepted[candidate.name] = candidate
+        elif candidate.name not in BUILT_IN:
+            accepted[candidate.name] = _clash(rival, candidate)
+        elif candidate.value != rival.value:
+            fault = f"the name '{candidate.name}' belongs to torchplug's own engine, so this plugin is ignored"
+            refused.append(candidate._replace(fault=fault, remedy=f"uninstall {candidate.distribution}"))
+
+
+def _clash(first: Candidate, second: Candidate) -> Candidate:
+    # Whichever came first on sys.path would otherwise win silently, and differ from machine to machine.
+    owners = f"{first.fault.partition(': ')[2] or first.origin} and {second.origin}"
+    return first._replace(
+        fault=f"several distributions offer the name '{first.name}': {owners}", remedy="uninstall all but one of them"
+    )
+
+
+def _entries(group: str) -> Iterator[Candidate]:
+    import importlib.metadata
+
+    seen: set[str] = set()
+    for distribution in importlib.metadata.distributions():
+        text = _read_entry_points(distribution)
+        if f"[{group}]" not in text.replace(" ", ""):
+            continue
+        name, version = _label(distribution)
+        if (key := re.sub(r"[-_.]+", "-", name).lower()) in seen:
+            continue  # the same distribution again, further down sys.path
+        seen.add(key)
+        yield from (_judge(*pair, name, version) for pair in _lines(text, group))
+
+
+def _read_entry_points(distribution: Distribution) -> str:
+    try:
+        return distribution.read_text("entry_points.txt") or ""
+    except (OSError, UnicodeError):
+        return ""
+
+
+def _label(distribution: Distribution) -> tuple[str, str]:
+    try:
+        return distribution.metadata["Name"] or "unnamed distribution", distribution.metadata["Version"] or ""
+    except Exception:  # a damaged METADATA file raises whatever its parser does
+        return "unnamed distribution", ""
+
+
+def _lines(text: str, group: str) -> Iterator[tuple[str, str]]:
+    # Read by hand: importlib.metadata raises on one bad line in any distribution and then nobody's plugins are found.
+    inside = False
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            inside = line.strip("[] ") == group
+        elif inside and line and not line.startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            yield name.strip(), value.strip()
+
+
+def _judge(name: str, value: str, distribution: str, version: str) -> Candidate:
+    candidate = Candidate(name, value.partition("[")[0].strip(), distribution, version)
+    ask = f"tell the authors of {distribution}, or uninstall it"
+    if not is_valid_name(name):
+        fault = f"the name {name!r} is not valid: expected lower case letters, digits, '-' and '_'"
+        return candidate._replace(fault=fault, remedy=ask)
+    if not all(part.isidentifier() for part in candidate.value.replace(":", ".", 1).split(".")):
+        fault = f"the entry point {value!r} is not valid: expected 'module:attribute'"
+        return candidate._replace(fault=fault, remedy=ask)
+    return candidate
+
