@@ -1,0 +1,343 @@
+"""Turns a namespace that follows the Python array API standard (2024.12) into a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from torchplug_spec.backend import Array, Axis, Backend, Shape
+from torchplug_spec.dtypes import DType
+
+__all__ = ["ArrayAPIBackend"]
+
+_DIRECT = (
+    "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "pow", "maximum", "minimum", "equal", "less",
+    "bitwise_and", "bitwise_or", "bitwise_invert", "abs", "exp", "log", "sin", "cos", "atan", "sqrt", "floor", "round",
+    "where", "reshape", "permute_dims", "broadcast_to", "real", "imag", "conj",
+)  # fmt: skip
+"""Functions of the contract that are the namespace's own, argument for argument."""
+
+_EXTRA_ELEMENTWISE = (
+    "negative", "positive", "sign", "square", "reciprocal", "expm1", "log1p", "log2", "log10", "tan", "asin", "acos",
+    "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "ceil", "trunc", "isnan", "isinf", "isfinite", "signbit",
+    "logical_not", "logical_and", "logical_or", "logical_xor", "atan2", "hypot", "copysign", "nextafter", "logaddexp",
+    "less_equal", "greater", "greater_equal", "not_equal", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift",
+    "tril", "triu", "zeros_like", "ones_like",
+)  # fmt: skip
+"""Functions beyond the contract whose standard arguments are all positional."""
+
+_EXTRA_REDUCTIONS = ("min", "all", "any")
+_EXTRA_KEYWORD = (
+    "argmin", "flip", "roll", "expand_dims", "squeeze", "stack", "cumulative_sum", "cumulative_prod", "sort",
+    "take_along_axis", "searchsorted",
+)  # fmt: skip
+
+
+class ArrayAPIBackend(Backend):
+    """A backend over `xp`, an array API namespace given as a class attribute or to the constructor.
+
+    The namespace's own callables become attributes of the instance, so that calling `backend.add` costs what calling
+    `xp.add` costs. A subclass that defines a method keeps its own.
+    """
+
+    xp: Any = None
+
+    def __init__(self, xp: Any = None) -> None:
+        if xp is not None:
+            self.xp = xp
+        if self.xp is None:
+            raise TypeError(f"{type(self).__name__} has no namespace; set the class attribute xp or pass one")
+        for name in _DIRECT:
+            function = getattr(self.xp, name, None)
+            if function is not None and not self._overrides(name):
+                setattr(self, name, function)
+        for name, function in self.extra_kernels().items():
+            if not hasattr(type(self), name):
+                setattr(self, name, function)
+
+    def _overrides(self, name: str) -> bool:
+        return getattr(type(self), name) is not getattr(ArrayAPIBackend, name)
+
+    def extra_kernels(self) -> dict[str, Callable[..., Any]]:
+        """Returns the standard's further functions that the namespace has, by name, all arguments positional.
+
+        Reductions take (x, axis, keepdims), `cumulative_sum` and `cumulative_prod` (x, axis), `sort` (x, axis,
+        descending), `take_along_axis` (x, indices, axis), `flip` and `squeeze` (x, axis), `roll` (x, shift, axis),
+        `expand_dims` (x, axis), `stack` (arrays, axis), `searchsorted` (sorted, values, side).
+        """
+        kernels = {name: getattr(self.xp, name) for name in _EXTRA_ELEMENTWISE if hasattr(self.xp, name)}
+        for name in _EXTRA_REDUCTIONS:
+            if hasattr(self.xp, name):
+                kernels[name] = getattr(self, f"_{name}")
+        for name in _EXTRA_KEYWORD:
+            if hasattr(self.xp, name):
+                kernels[name] = getattr(self, f"_{name}")
+        return kernels
+
+    # ---- element types and devices ----------------------------------------------------------------------------------
+
+    def native_dtype(self, dtype: DType) -> Any:
+        """Returns the namespace's own spelling of an element type."""
+        return getattr(self.xp, dtype.name)
+
+    def devices(self) -> Sequence[str]:
+        return list(self._device_objects())
+
+    def device_of(self, x: Array) -> str:
+        return self.spell_device(x.device)
+
+    def to_device(self, x: Array, device: str) -> Array:
+        return x if self.device_of(x) == device else x.to_device(self._device(device))
+
+    def synchronize(self, device: str) -> None:
+        """Does nothing: the standard knows no queues."""
+
+    def spell_device(self, device: Any) -> str:
+        """Returns the namespace's device object in PyTorch's spelling; "cpu" for anything that calls itself a CPU."""
+        text = str(device).lower()
+        return "cpu" if "cpu" in text else text
+
+    def _device_objects(self) -> dict[str, Any]:
+        info = self.xp.__array_namespace_info__()
+        known = {self.spell_device(device): device for device in info.devices()}
+        default = self.spell_device(info.default_device())
+        return {default: known.pop(default, info.default_device()), **known}
+
+    def _device(self, spelling: str) -> Any:
+        return self._device_objects()[spelling]
+
+    # ---- creation and transfer --------------------------------------------------------------------------------------
+
+    def from_numpy(self, x: np.ndarray, device: str) -> Array:
+        return self.xp.asarray(x, device=self._device(device), copy=True)
+
+    def to_numpy(self, x: Array) -> np.ndarray:
+        return np.asarray(x) if hasattr(x, "__array__") else np.from_dlpack(x)
+
+    def full(self, shape: Shape, value: complex, dtype: DType, device: str) -> Array:
+        return self.xp.full(shape, value, dtype=self.native_dtype(dtype), device=self._device(device))
+
+    def arange(self, start: float, stop: float, step: float, dtype: DType, device: str) -> Array:
+        return self.xp.arange(start, stop, step, dtype=self.native_dtype(dtype), device=self._device(device))
+
+    def astype(self, x: Array, dtype: DType) -> Array:
+        if not dtype.is_complex and dtype.kind != "bool" and self.xp.isdtype(x.dtype, "complex floating"):
+            x = self.xp.real(x)
+        return self.xp.astype(x, self.native_dtype(dtype))
+
+    # ---- elementwise ------------------------------------------------------------------------------------------------
+
+    def add(self, x: Array, y: Array) -> Array:
+        return self.xp.add(x, y)
+
+    def subtract(self, x: Array, y: Array) -> Array:
+        return self.xp.subtract(x, y)
+
+    def multiply(self, x: Array, y: Array) -> Array:
+        return self.xp.multiply(x, y)
+
+    def divide(self, x: Array, y: Array) -> Array:
+        return self.xp.divide(x, y)
+
+    def floor_divide(self, x: Array, y: Array) -> Array:
+        return self.xp.floor_divide(x, y)
+
+    def remainder(self, x: Array, y: Array) -> Array:
+        return self.xp.remainder(x, y)
+
+    def pow(self, x: Array, y: Array) -> Array:
+        return self.xp.pow(x, y)
+
+    def maximum(self, x: Array, y: Array) -> Array:
+        return self.xp.maximum(x, y)
+
+    def minimum(self, x: Array, y: Array) -> Array:
+        return self.xp.minimum(x, y)
+
+    def equal(self, x: Array, y: Array) -> Array:
+        return self.xp.equal(x, y)
+
+    def less(self, x: Array, y: Array) -> Array:
+        return self.xp.less(x, y)
+
+    def bitwise_and(self, x: Array, y: Array) -> Array:
+        return self.xp.bitwise_and(x, y)
+
+    def bitwise_or(self, x: Array, y: Array) -> Array:
+        return self.xp.bitwise_or(x, y)
+
+    def bitwise_invert(self, x: Array) -> Array:
+        return self.xp.bitwise_invert(x)
+
+    def abs(self, x: Array) -> Array:
+        return self.xp.abs(x)
+
+    def exp(self, x: Array) -> Array:
+        return self.xp.exp(x)
+
+    def log(self, x: Array) -> Array:
+        return self.xp.log(x)
+
+    def sin(self, x: Array) -> Array:
+        return self.xp.sin(x)
+
+    def cos(self, x: Array) -> Array:
+        return self.xp.cos(x)
+
+    def atan(self, x: Array) -> Array:
+        return self.xp.atan(x)
+
+    def sqrt(self, x: Array) -> Array:
+        return self.xp.sqrt(x)
+
+    def floor(self, x: Array) -> Array:
+        return self.xp.floor(x)
+
+    def round(self, x: Array) -> Array:
+        return self.xp.round(x)
+
+    def where(self, condition: Array, x: Array, y: Array) -> Array:
+        return self.xp.where(condition, x, y)
+
+    # ---- reductions and products ------------------------------------------------------------------------------------
+
+    def sum(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        return self.xp.sum(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+
+    def prod(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        return self.xp.prod(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+
+    def max(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        if x.dtype == self.xp.bool:  # the standard orders numbers only
+            return self.xp.any(x, axis=axis, keepdims=keepdims)
+        return self.xp.max(x, axis=axis, keepdims=keepdims)
+
+    def argmax(self, x: Array, axis: int, keepdims: bool) -> Array:
+        if x.dtype == self.xp.bool:
+            x = self.xp.astype(x, self.xp.uint8)
+        elif self.xp.isdtype(x.dtype, "real floating"):
+            x = self._nan_as_greatest(x, axis)
+        return self.xp.astype(self.xp.argmax(x, axis=axis, keepdims=keepdims), self.xp.int64, copy=False)
+
+    def _nan_as_greatest(self, x: Array, axis: int) -> Array:
+        # The standard leaves the order of NaN open. Ranks 0 (number) and 1 (NaN) decide wherever a slice has a NaN.
+        is_nan = self.xp.isnan(x)
+        has_nan = self.xp.any(is_nan, axis=axis, keepdims=True)
+        return self.xp.where(has_nan, self.xp.astype(is_nan, x.dtype), x)
+
+    def matmul(self, x: Array, y: Array) -> Array:
+        return self.xp.matmul(x, y)
+
+    # ---- shapes and selection ---------------------------------------------------------------------------------------
+
+    def reshape(self, x: Array, shape: Shape) -> Array:
+        return self.xp.reshape(x, shape)
+
+    def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return self.xp.permute_dims(x, axes)
+
+    def broadcast_to(self, x: Array, shape: Shape) -> Array:
+        return self.xp.broadcast_to(x, shape)
+
+    def concat(self, arrays: Sequence[Array], axis: int) -> Array:
+        return self.xp.concat(arrays, axis=axis)
+
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
+        return self.xp.take(x, indices, axis=axis)
+
+    def argsort(self, x: Array, axis: int, descending: bool) -> Array:
+        order = self.xp.argsort(x, axis=axis, descending=descending, stable=True)
+        return self.xp.astype(order, self.xp.int64, copy=False)
+
+    def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
+        """Returns `x` with `values` added at `indices`; a segmented sum, because the standard has no scatter.
+
+        After sorting, equal indices are neighbours. Doubling strides (Hillis and Steele 1986) leave the sum of each run at its
+        first element in log2(n) steps; every place of `x` then looks its run up.
+        """
+        xp, count = self.xp, values.shape[0]
+        if count == 0 or x.shape[0] == 0:
+            return x
+        order = xp.argsort(indices, stable=True)
+        keys, sums = xp.take(indices, order, axis=0), xp.take(values, order, axis=0)
+        zero = xp.zeros_like(sums)
+        stride = 1
+        while stride < count:
+            same = xp.concat([keys[stride:] == keys[:-stride], xp.zeros((stride,), dtype=xp.bool)])
+            shifted = xp.concat([sums[stride:], zero[:stride]])
+            sums = xp.where(same, xp.add(sums, shifted), sums)
+            stride *= 2
+        places = xp.arange(x.shape[0], dtype=keys.dtype)
+        first = xp.searchsorted(keys, places)
+        first = xp.where(first < count, first, xp.zeros_like(first))
+        hit = xp.take(keys, first, axis=0) == places
+        return xp.where(hit, xp.add(x, xp.take(sums, first, axis=0)), x)
+
+    # ---- capability `complex` ---------------------------------------------------------------------------------------
+
+    def real(self, x: Array) -> Array:
+        return self.xp.real(x)
+
+    def imag(self, x: Array) -> Array:
+        return self.xp.imag(x)
+
+    def conj(self, x: Array) -> Array:
+        return self.xp.conj(x)
+
+    def complex(self, real: Array, imag: Array) -> Array:
+        xp = self.xp
+        wide = xp.complex64 if real.dtype == xp.float32 else xp.complex128
+        return xp.add(xp.astype(real, wide), xp.multiply(xp.astype(imag, wide), 1j))
+
+    # ---- further functions, arguments positional --------------------------------------------------------------------
+
+    def _min(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        if x.dtype == self.xp.bool:
+            return self.xp.all(x, axis=axis, keepdims=keepdims)
+        return self.xp.min(x, axis=axis, keepdims=keepdims)
+
+    def _all(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        return self.xp.all(x, axis=axis, keepdims=keepdims)
+
+    def _any(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        return self.xp.any(x, axis=axis, keepdims=keepdims)
+
+    def _argmin(self, x: Array, axis: int, keepdims: bool) -> Array:
+        if x.dtype == self.xp.bool:
+            x = self.xp.astype(x, self.xp.uint8)
+        elif self.xp.isdtype(x.dtype, "real floating"):
+            # NaN counts as the first minimum, as in PyTorch: negated ranks, see _nan_as_greatest.
+            x = self.xp.negative(self._nan_as_greatest(self.xp.negative(x), axis))
+        return self.xp.astype(self.xp.argmin(x, axis=axis, keepdims=keepdims), self.xp.int64, copy=False)
+
+    def _flip(self, x: Array, axis: Axis) -> Array:
+        return self.xp.flip(x, axis=axis)
+
+    def _roll(self, x: Array, shift: int | tuple[int, ...], axis: Axis) -> Array:
+        return self.xp.roll(x, shift, axis=axis)
+
+    def _expand_dims(self, x: Array, axis: int) -> Array:
+        return self.xp.expand_dims(x, axis=axis)
+
+    def _squeeze(self, x: Array, axis: Axis) -> Array:
+        return self.xp.squeeze(x, axis=axis)
+
+    def _stack(self, arrays: Sequence[Array], axis: int) -> Array:
+        return self.xp.stack(arrays, axis=axis)
+
+    def _cumulative_sum(self, x: Array, axis: int) -> Array:
+        return self.xp.cumulative_sum(x, axis=axis, dtype=x.dtype)
+
+    def _cumulative_prod(self, x: Array, axis: int) -> Array:
+        return self.xp.cumulative_prod(x, axis=axis, dtype=x.dtype)
+
+    def _sort(self, x: Array, axis: int, descending: bool) -> Array:
+        return self.xp.sort(x, axis=axis, descending=descending, stable=True)
+
+    def _take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        return self.xp.take_along_axis(x, indices, axis=axis)
+
+    def _searchsorted(self, sorted_values: Array, values: Array, side: str = "left") -> Array:
+        return self.xp.searchsorted(sorted_values, values, side=side)
