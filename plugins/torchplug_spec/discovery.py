@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-__all__ = ["BACKENDS", "BUILT_IN", "EXTENSIONS", "INSTALL_HINTS", "Candidate", "Catalogue", "disabled_names", "scan"]
+__all__ = [
+    "BACKENDS",
+    "BUILT_IN",
+    "EXTENSIONS",
+    "INSTALL_HINTS",
+    "LIBRARIES",
+    "OWN",
+    "Candidate",
+    "Catalogue",
+    "built_in",
+    "is_valid_name",
+    "scan",
+    "with_version",
+]
 
 BACKENDS = "torchplug.backends"
 """Entry-point group of distributions that bring a backend."""
@@ -27,7 +39,10 @@ BUILT_IN: dict[str, str] = {
     "cupy": "torchplug_cupy",
     "strict": "torchplug_strict",
 }
-"""The engines of this distribution. Known without metadata, so they are found from source folders too and cost no scan."""
+"""The engines of this distribution, known without metadata: found from source folders too, and at no cost."""
+
+LIBRARIES: dict[str, str] = {"jax": "jax", "cupy": "cupy"}
+"""The optional array library each of them stands on."""
 
 INSTALL_HINTS: dict[str, str] = {
     "numpy": "pip install torchplug",
@@ -49,6 +64,7 @@ class Candidate(NamedTuple):
     value: str
     distribution: str = ""
     version: str = ""
+    kind: str = "backend"
     fault: str = ""
     remedy: str = ""
 
@@ -66,18 +82,13 @@ class Catalogue(NamedTuple):
     refused: tuple[Candidate, ...]
 
 
-def is_valid_name(name: str) -> bool:
-    """Returns whether `name` is lower case letters, digits, '-' and '_', starting with a letter or digit."""
-    return _VALID_NAME.fullmatch(name) is not None
-
-
-def disabled_names() -> frozenset[str]:
-    """Returns the names in TORCHPLUG_DISABLE_BACKENDS, separated by commas or spaces."""
-    return frozenset(os.environ.get("TORCHPLUG_DISABLE_BACKENDS", "").replace(",", " ").split())
+def is_valid_name(name: object) -> bool:
+    """Returns whether `name` is a string of lower case letters, digits, '-' and '_', the first not a sign."""
+    return isinstance(name, str) and _VALID_NAME.fullmatch(name) is not None
 
 
 def built_in(name: str) -> Candidate:
-    """Returns the engine `name` of this distribution, its version unread (see `with_version`); KeyError if it is not one."""
+    """Returns the engine `name` of this distribution, its version not read yet; KeyError if it is not one."""
     return Candidate(name, f"{BUILT_IN[name]}:plugin", OWN)
 
 
@@ -119,7 +130,7 @@ def _sort_in(found: Iterator[Candidate], accepted: dict[str, Candidate], refused
 
 def _clash(first: Candidate, second: Candidate) -> Candidate:
     # Whichever came first on sys.path would otherwise win silently, and differ from machine to machine.
-    owners = f"{first.fault.partition(': ')[2] or first.origin} and {second.origin}"
+    owners = f"{first.fault.partition(': ')[2] or first.origin}, {second.origin}"
     return first._replace(
         fault=f"several distributions offer the name '{first.name}': {owners}", remedy="uninstall all but one of them"
     )
@@ -128,6 +139,7 @@ def _clash(first: Candidate, second: Candidate) -> Candidate:
 def _entries(group: str) -> Iterator[Candidate]:
     import importlib.metadata
 
+    kind = "backend" if group == BACKENDS else "plugin"
     seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
         text = _read_entry_points(distribution)
@@ -137,7 +149,7 @@ def _entries(group: str) -> Iterator[Candidate]:
         if (key := re.sub(r"[-_.]+", "-", name).lower()) in seen:
             continue  # the same distribution again, further down sys.path
         seen.add(key)
-        yield from (_judge(*pair, name, version) for pair in _lines(text, group))
+        yield from (_judge(Candidate(*pair, name, version, kind)) for pair in _lines(text, group))
 
 
 def _read_entry_points(distribution: Distribution) -> str:
@@ -165,14 +177,12 @@ def _lines(text: str, group: str) -> Iterator[tuple[str, str]]:
             yield name.strip(), value.strip()
 
 
-def _judge(name: str, value: str, distribution: str, version: str) -> Candidate:
-    candidate = Candidate(name, value.partition("[")[0].strip(), distribution, version)
-    ask = f"tell the authors of {distribution}, or uninstall it"
-    if not is_valid_name(name):
-        fault = f"the name {name!r} is not valid: expected lower case letters, digits, '-' and '_'"
-        return candidate._replace(fault=fault, remedy=ask)
-    if not all(part.isidentifier() for part in candidate.value.replace(":", ".", 1).split(".")):
-        fault = f"the entry point {value!r} is not valid: expected 'module:attribute'"
-        return candidate._replace(fault=fault, remedy=ask)
-    return candidate
-
+def _judge(candidate: Candidate) -> Candidate:
+    value = candidate.value.partition("[")[0].strip()  # without extras
+    if not is_valid_name(candidate.name):
+        fault = f"the name {candidate.name!r} is not valid: expected lower case letters, digits, '-' and '_'"
+    elif not all(part.isidentifier() for part in value.replace(":", ".", 1).split(".")):
+        fault = f"the entry point {candidate.value!r} is not valid: expected 'module:attribute'"
+    else:
+        return candidate._replace(value=value)
+    return candidate._replace(fault=fault, remedy=f"tell the authors of {candidate.distribution}, or uninstall it")

@@ -25,8 +25,8 @@ hookimpl = pluggy.HookimplMarker("torchplug")
 def register_backend(register: Callable[[Callable[[], Backend]], None]) -> None:
     """Offers a backend: call `register(MyBackend)` with the class, or with a function that returns an instance.
 
-    Nothing is built before a program asks for the backend. Building it may raise BackendUnavailableError (or ImportError)
-    with the reason it cannot be used on this machine. Its `name` must be the name of the entry point.
+    Nothing is built before a program asks for the backend. Building it may raise BackendUnavailableError (or
+    ImportError) with the reason it cannot be used on this machine. Its `name` must be the name of the entry point.
     """
 
 
@@ -41,4 +41,7 @@ def register_kernels(register: Callable[[str, str, Callable[..., Any]], None]) -
 
 @hookspec
 def register_ops(register: Callable[[Any], None]) -> None:
-    """Offers ops for the op table: call `register(declaration)` once for each; used once the plugin is selected by name."""
+    """Offers ops for the op table: call `register(declaration)` once for each.
+
+    They are used once a program selects the plugin by name, as with `register_kernels`.
+    """

@@ -1,115 +1,308 @@
 """Every backend of this process by name: what is installed, what is usable, and the one instance of each.
 
-Nothing is read or imported before a name is asked for. The functions below are those of the one `Registry` of the process.
+Nothing is read or imported before a name is asked for. The functions below are those of the process's one `Registry`.
 """
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
 
 from torchplug_spec import loading
 from torchplug_spec.backend import Backend
-from torchplug_spec.discovery import BUILT_IN, INSTALL_HINTS, Candidate, Catalogue, built_in, disabled_names, scan
+from torchplug_spec.discovery import BUILT_IN, INSTALL_HINTS, Candidate, Catalogue, built_in, scan
 from torchplug_spec.errors import BackendError, BackendNotFoundError
-from torchplug_spec.status import BackendStatus
-from torchplug_spec.validation import suggestion
+from torchplug_spec.extensions import Selection
+from torchplug_spec.forking import Refusal, after_fork_in_child, disarm, refusal
+from torchplug_spec.listing import absent, describe, extension_status, listed, refused
+from torchplug_spec.settings import DEFAULT, DISABLED, default_name, disabled_names
+from torchplug_spec.status import BackendStatus, ExtensionStatus
+from torchplug_spec.validation import class_fault, suggestion
 
-__all__ = ["Registry", "default_name", "get", "kernels_for", "known_names", "names", "register", "status", "statuses"]
+__all__ = [
+    "Registry",
+    "default_name",
+    "disable",
+    "enable",
+    "enabled",
+    "extension",
+    "extensions",
+    "get",
+    "implicit_names",
+    "kernels_for",
+    "known_names",
+    "listing",
+    "names",
+    "on_fork",
+    "ops",
+    "register",
+    "status",
+    "statuses",
+    "unregister",
+]
+
+_Offer = TypeVar("_Offer", bound="type[Backend] | Backend | Callable[[], Backend]")
+
+
+class _Loaded(NamedTuple):
+    backend: Backend
+    candidate: Candidate
 
 
 class Registry:
-    """Backends by name, each loaded on first use; safe to use from several threads."""
+    """Backends by name, each loaded on first use and in isolation; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._loaded: dict[str, Backend] = {}
-        self._candidates: dict[str, Candidate] = {}
+        self._loaded: dict[str, _Loaded] = {}
         self._in_process: dict[str, Any] = {}
+        self._forked: dict[str, Refusal] = {}
+        self._fork_listeners: list[tuple[str, Callable[[Refusal], None]]] = []
         self._catalogue: Catalogue | None = None
+        self._selection = Selection(self._plugins)
+        self._reset_locks()
+        after_fork_in_child(self._after_fork)
+
+    # ---- backends -------------------------------------------------------------------------------------------------
 
     def get(self, name: str, known_kernels: Collection[str] | None = None) -> Backend:
         """Returns the one instance of backend `name`, loading it on first use.
 
-        `known_kernels`: the names @kernel may carry; unknown ones are refused.
-        Raises: BackendNotFoundError, BackendUnavailableError, BackendContractError.
+        `known_kernels`: the names `@kernel` may carry; any other is refused.
+        Raises: BackendNotFoundError, BackendUnavailableError or BackendContractError, all of them RuntimeErrors.
         """
-        backend = self._loaded.get(name) or self._load(name)
+        if not isinstance(name, str):
+            raise TypeError(f"got {type(name).__name__} for the name of a backend, expected a string such as 'numpy'")
+        if name in self._forked:
+            self._forked[name]()
+        loaded = self._loaded.get(name) or self._load(name)
         if known_kernels is not None:
-            loading.check_kernels(self._candidates[name], backend, known_kernels)
-        return backend
+            loading.check_kernels(loaded.candidate, loaded.backend, known_kernels)
+        return loaded.backend
 
     def names(self) -> tuple[str, ...]:
         """Returns the names of all installed backends, usable or not, from metadata alone."""
         return tuple(sorted({*self._scanned().backends, *self._in_process}))
 
+    def implicit_names(self) -> tuple[str, ...]:
+        """Returns the backends that may be tried without the user having named them, from no metadata at all.
+
+        These are torchplug's own engines and what this process registered or loaded already. A stranger's plugin, which
+        may hang or crash, is loaded only when it is asked for by name.
+        """
+        return tuple(dict.fromkeys((*BUILT_IN, *self._in_process, *self._loaded)))
+
     def status(self, name: str) -> BackendStatus:
-        """Returns whether backend `name` can be used here, after loading it; never raises for a broken one."""
+        """Returns whether backend `name` can be used here, after loading it in this process."""
         try:
             backend = self.get(name)
-            devices = tuple(backend.devices())
+            return describe(self._loaded[name].candidate, backend)
         except BackendNotFoundError as error:
-            return BackendStatus(name, "absent", reason=str(error), remedy=INSTALL_HINTS.get(name, ""))
+            return absent(name, str(error))
         except BackendError as error:
-            return BackendStatus(name, "unavailable", reason=str(error))
-        return BackendStatus(name, "available", devices=devices, capabilities=tuple(sorted(backend.capabilities)))
+            origin = self._candidate(name)
+            return listed(origin, "unavailable", error.reason or str(error), error.remedy)
 
     def statuses(self) -> tuple[BackendStatus, ...]:
-        """Returns the status of every installed or known backend."""
-        return tuple(self.status(name) for name in sorted({*self.names(), *INSTALL_HINTS}))
+        """Returns the status of every backend installed or known, after loading each in this process.
 
-    def register(self, backend: type[Backend] | Backend | Callable[[], Backend], name: str | None = None) -> str:
-        """Makes a backend of this process known under its name (or `name`) and returns the name."""
-        known_as: str = name or backend.name  # type: ignore[union-attr]
+        A plugin that hangs or crashes does so here too; `probe.check` does the same from outside.
+        """
+        found = tuple(self.status(name) for name in sorted({*self.names(), *INSTALL_HINTS}))
+        return found + tuple(map(refused, self._refused("backend")))
+
+    def listing(self) -> tuple[BackendStatus, ...]:
+        """Returns what metadata tells of every backend installed or known, loading none of them."""
+        rows = (self._listed(name) for name in sorted({*self.names(), *INSTALL_HINTS}))
+        return (*rows, *map(refused, self._refused("backend")))
+
+    def register(self, backend: _Offer) -> _Offer:
+        """Makes a backend written in this process known under its `name`, and returns it; usable as a class decorator.
+
+        Takes a Backend subclass (built on first use), an instance, or a function that returns one (called now, for its
+        name). Registering a name again replaces the backend. Raises BackendContractError.
+        """
+        offer: Any = backend
+        if not isinstance(offer, type | Backend) and callable(offer):
+            offer = loading.attempt(Candidate("registered", ""), "starting it", offer)
+        kind = offer if isinstance(offer, type) else type(offer)
+        candidate = Candidate(str(getattr(kind, "name", kind.__name__)), "")
+        if candidate.name in BUILT_IN:
+            raise loading.breach(candidate, "the name belongs to torchplug's own engine")
+        if fault := class_fault(kind):
+            raise loading.breach(candidate, fault)
         with self._lock:
-            self._in_process[known_as] = backend
-            self._loaded.pop(known_as, None)
-        return known_as
+            self._in_process[candidate.name] = offer
+            self._loaded.pop(candidate.name, None)
+        return backend
 
-    def kernels_for(self, backend_name: str) -> dict[str, Callable[..., Any]]:
-        """Returns the kernels selected plugins contribute to a backend."""
-        return {}
-
-    def _scanned(self) -> Catalogue:
-        if self._catalogue is None:
-            self._catalogue = scan()
-        return self._catalogue
-
-    def _load(self, name: str) -> Backend:
+    def unregister(self, name: str) -> None:
+        """Forgets a backend registered in this process; KeyError if there is none of that name."""
         with self._lock:
-            if name in self._loaded:
-                return self._loaded[name]
-            candidate = self._find(name)
-            if name in self._in_process:
-                backend = loading.build(candidate, self._in_process[name])
-            else:
-                backend = loading.build_from_plugin(candidate)
-            self._candidates[name] = candidate
-            self._loaded[name] = backend
-            return backend
+            del self._in_process[name]
+            self._loaded.pop(name, None)
+
+    # ---- plugins that extend backends of others -------------------------------------------------------------------
+
+    def enable(self, name: str) -> None:
+        """Selects the plugin `name`: backends first used from now on have its kernels, `ops` gives its ops."""
+        with self._lock:
+            self._selection.enable(name)
+
+    def disable(self, name: str) -> None:
+        """Takes the plugin `name` out of the selection, even when TORCHPLUG_PLUGINS names it."""
+        with self._lock:
+            self._selection.disable(name)
+
+    def enabled(self) -> tuple[str, ...]:
+        """Returns the names of the selected plugins: those of TORCHPLUG_PLUGINS, then those enabled, in order."""
+        with self._lock:
+            return self._selection.enabled()
+
+    def kernels_for(
+        self, backend_name: str, known_kernels: Collection[str] | None = None
+    ) -> dict[str, Callable[..., Any]]:
+        """Returns kernel name -> function from the selected plugins, the one selected last winning.
+
+        Raises: BackendError when a selected plugin is missing, broken, or brings a kernel not in `known_kernels`.
+        """
+        with self._lock:
+            return self._selection.kernels_for(backend_name, known_kernels)
+
+    def ops(self) -> tuple[Any, ...]:
+        """Returns the op declarations of the selected plugins."""
+        with self._lock:
+            return self._selection.ops()
+
+    def extensions(self) -> tuple[ExtensionStatus, ...]:
+        """Returns what metadata tells of every plugin that extends others, loading none of them."""
+        chosen = self.enabled()
+        found = sorted(self._scanned().extensions.items())
+        rows = (extension_status(candidate, name in chosen) for name, candidate in found)
+        return (*rows, *(extension_status(candidate, False) for candidate in self._refused("plugin")))
+
+    def extension(self, name: str) -> ExtensionStatus:
+        """Returns whether the plugin `name` can be used here, after loading it in this process."""
+        with self._lock:
+            candidate = self._plugins().get(name, Candidate(name, "", kind="plugin"))
+            chosen = name in self._selection.enabled()
+            try:
+                return extension_status(candidate, chosen, loaded=self._selection.load(name))
+            except BackendError as error:
+                return extension_status(candidate, chosen, error=error)
+
+    # ---- forked children ------------------------------------------------------------------------------------------
+
+    def on_fork(self, name: str, listener: Callable[[Refusal], None]) -> None:
+        """Has `listener` called in each forked child if backend `name` is not `fork_safe`.
+
+        It receives a function that raises, to put in the place of every kernel the caller keeps bound: the guard then
+        costs nothing per op.
+        """
+        self._fork_listeners.append((name, listener))
+
+    def _after_fork(self) -> None:
+        self._reset_locks()
+        unsafe = [name for name, loaded in self._loaded.items() if not loaded.backend.fork_safe]
+        for name in unsafe:
+            refuse = self._forked[name] = refusal(name)
+            disarm(self._loaded.pop(name).backend, refuse)
+            for owner, listener in self._fork_listeners:
+                if owner == name:
+                    listener(refuse)
+
+    # ---- loading --------------------------------------------------------------------------------------------------
+
+    def _reset_locks(self) -> None:
+        # A thread that held one of these at a fork does not exist in the child and would never release it.
+        self._lock = threading.RLock()
+        self._name_locks: dict[str, threading.RLock] = {}
+        self._loading: set[str] = set()
+
+    def _load(self, name: str) -> _Loaded:
+        candidate = self._find(name)
+        with self._loading_of(candidate):
+            if name not in self._loaded:
+                offer = self._in_process.get(name)
+                backend = loading.build_from_plugin(candidate) if offer is None else loading.build(candidate, offer)
+                self._loaded[name] = _Loaded(backend, candidate)
+            return self._loaded[name]
+
+    @contextmanager
+    def _loading_of(self, candidate: Candidate) -> Iterator[None]:
+        # One lock per name: a plugin that hangs while it loads must not keep other threads from other backends.
+        name = candidate.name
+        with self._lock:
+            lock = self._name_locks.setdefault(name, threading.RLock())
+        with lock:
+            if name in self._loading:
+                raise loading.breach(candidate, "it asks the registry for itself while it loads")
+            self._loading.add(name)
+            try:
+                yield
+            finally:
+                self._loading.discard(name)
 
     def _find(self, name: str) -> Candidate:
-        if name in self._in_process:
-            return Candidate(name, "")
-        candidate = built_in(name) if name in BUILT_IN else self._scanned().backends.get(name)
-        if candidate is None:
-            hint = suggestion(name, self.names())
-            raise BackendNotFoundError(f"no backend named {name!r}{hint}; installed are {', '.join(self.names())}")
-        if name in disabled_names():
-            raise loading.unavailable(candidate, "it is listed in TORCHPLUG_DISABLE_BACKENDS")
+        """Returns where backend `name` comes from; raises when that is nowhere, or disabled."""
+        candidate = self._candidate(name)
+        if not candidate.value and name not in self._in_process:
+            with self._lock:
+                self._catalogue = None  # it may have been installed since the last look
+            candidate = self._candidate(name)
+            if not candidate.value:
+                raise BackendNotFoundError(self._not_found(name))
+        if name in disabled_names() and name not in self._in_process:
+            raise loading.unavailable(candidate, f"{DISABLED} names it", f"take it out of {DISABLED}")
         return candidate
 
+    def _not_found(self, name: str) -> str:
+        asked = f" (asked for by {DEFAULT})" if name == default_name() else ""
+        installed = ", ".join(self.names())
+        if name in INSTALL_HINTS:
+            return f"backend '{name}' is not installed{asked}; {INSTALL_HINTS[name]}; installed are {installed}"
+        near = suggestion(name, {*self.names(), *INSTALL_HINTS})
+        return f"no backend is named {name!r}{asked}{near}; installed are {installed}"
 
-def default_name() -> str:
-    """Returns the name of the default backend: TORCHPLUG_BACKEND, else "numpy"."""
-    return os.environ.get("TORCHPLUG_BACKEND", "").strip() or "numpy"
+    def _candidate(self, name: str) -> Candidate:
+        if name in BUILT_IN:
+            return built_in(name)
+        if name in self._in_process:
+            return Candidate(name, "")
+        return self._scanned().backends.get(name, Candidate(name, ""))
+
+    def _listed(self, name: str) -> BackendStatus:
+        if loaded := self._loaded.get(name):
+            return describe(loaded.candidate, loaded.backend)
+        candidate = self._candidate(name)
+        if name in self._in_process:
+            return listed(candidate, "installed")
+        if not candidate.value:
+            return absent(name, self._not_found(name))
+        if name in disabled_names():
+            return listed(candidate, "unavailable", f"{DISABLED} names it", f"take it out of {DISABLED}")
+        return listed(candidate, "installed")
+
+    def _plugins(self) -> dict[str, Candidate]:
+        # A distribution that brings both a backend and kernels needs one entry point only.
+        catalogue = self._scanned()
+        strangers = {name: found for name, found in catalogue.backends.items() if name not in BUILT_IN}
+        return {**strangers, **catalogue.extensions}
+
+    def _refused(self, kind: str) -> tuple[Candidate, ...]:
+        return tuple(candidate for candidate in self._scanned().refused if candidate.kind == kind)
+
+    def _scanned(self) -> Catalogue:
+        with self._lock:
+            if self._catalogue is None:
+                self._catalogue = scan()
+            return self._catalogue
 
 
-def known_names() -> tuple[str, ...]:
-    """Returns the names of backends known to exist, installed or not."""
-    return tuple(INSTALL_HINTS)
+def known_names() -> dict[str, str]:
+    """Returns name -> how to install it, for every backend known to exist, installed or not."""
+    return dict(INSTALL_HINTS)
 
 
 _registry = Registry()
@@ -117,5 +310,15 @@ get = _registry.get
 names = _registry.names
 status = _registry.status
 statuses = _registry.statuses
+listing = _registry.listing
+implicit_names = _registry.implicit_names
 register = _registry.register
+unregister = _registry.unregister
+enable = _registry.enable
+disable = _registry.disable
+enabled = _registry.enabled
 kernels_for = _registry.kernels_for
+ops = _registry.ops
+extension = _registry.extension
+extensions = _registry.extensions
+on_fork = _registry.on_fork

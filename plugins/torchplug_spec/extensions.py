@@ -1,0 +1,96 @@
+"""Kernels and ops from plugins, for backends of others: nothing is used before the plugin is selected by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from torchplug_spec.discovery import Candidate
+from torchplug_spec.errors import BackendNotFoundError
+from torchplug_spec.loading import attempt, breach, open_plugin
+from torchplug_spec.settings import SELECTED, selected_names
+from torchplug_spec.validation import kernel_fault, suggestion
+
+__all__ = ["Extension", "Selection", "load_extension"]
+
+Function = Callable[..., Any]
+
+
+class Extension(NamedTuple):
+    """What one loaded plugin brings: (backend, kernel) -> function, and op declarations."""
+
+    candidate: Candidate
+    kernels: dict[tuple[str, str], Function]
+    ops: tuple[Any, ...]
+
+
+class Selection:
+    """The plugins a program uses, in the order it selected them; those in TORCHPLUG_PLUGINS come first."""
+
+    def __init__(self, find: Callable[[], dict[str, Candidate]]) -> None:
+        self._find = find
+        self._switched: dict[str, bool] = {}
+        self._loaded: dict[str, Extension] = {}
+
+    def enable(self, name: str) -> None:
+        """Selects the plugin `name`. Takes effect for backends first used afterwards.
+
+        Raises: BackendNotFoundError when it is not installed, BackendError when it cannot be used.
+        """
+        self.load(name)
+        self._switched.pop(name, None)  # to the end of the order
+        self._switched[name] = True
+
+    def disable(self, name: str) -> None:
+        """Takes the plugin `name` out of the selection, whoever put it there."""
+        self._switched[name] = False
+
+    def enabled(self) -> tuple[str, ...]:
+        """Returns the selected plugins in order."""
+        chosen = dict.fromkeys(name for name in selected_names() if name not in self._switched)
+        return (*chosen, *(name for name, on in self._switched.items() if on))
+
+    def load(self, name: str) -> Extension:
+        """Returns what the plugin `name` brings, importing it on first use."""
+        if name not in self._loaded:
+            self._loaded[name] = load_extension(self._candidate(name))
+        return self._loaded[name]
+
+    def kernels_for(self, backend_name: str, known_kernels: Collection[str] | None = None) -> dict[str, Function]:
+        """Returns the kernels selected plugins bring for a backend; of two for one kernel, the one selected last."""
+        merged: dict[str, Function] = {}
+        for extension in map(self.load, self.enabled()):
+            own = {kernel: function for (owner, kernel), function in extension.kernels.items() if owner == backend_name}
+            if known_kernels is not None and (fault := kernel_fault(own, known_kernels)):
+                raise breach(extension.candidate, fault)
+            merged.update(own)
+        return merged
+
+    def ops(self) -> tuple[Any, ...]:
+        """Returns the op declarations selected plugins bring, in order."""
+        return tuple(op for name in self.enabled() for op in self.load(name).ops)
+
+    def _candidate(self, name: str) -> Candidate:
+        installed = self._find()
+        if name in installed:
+            return installed[name]
+        source = f", named in {SELECTED}" if name in selected_names() else ""
+        offer = f"installed are {', '.join(sorted(installed))}" if installed else "none is installed"
+        raise BackendNotFoundError(f"no plugin named {name!r}{source}{suggestion(name, installed)}; {offer}")
+
+
+def load_extension(candidate: Candidate) -> Extension:
+    """Imports a plugin and returns the kernels and ops it registers."""
+    manager = open_plugin(candidate)
+    kernels: dict[tuple[str, str], Function] = {}
+    ops: list[Any] = []
+
+    def register(backend: Any, kernel: Any, function: Any) -> None:
+        if not (isinstance(backend, str) and isinstance(kernel, str) and callable(function)):
+            got = f"({backend!r}, {kernel!r}, {function!r})"
+            raise breach(candidate, f"it registers {got}, expected a backend's name, a kernel's name and a function")
+        kernels[backend, kernel] = function
+
+    attempt(candidate, "its hook register_kernels", lambda: manager.hook.register_kernels(register=register))
+    attempt(candidate, "its hook register_ops", lambda: manager.hook.register_ops(register=ops.append))
+    return Extension(candidate, kernels, tuple(ops))

@@ -1,0 +1,30 @@
+"""The environment variables of the registry, read when a name is resolved and never at import."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["DEFAULT", "DISABLED", "SELECTED", "default_name", "disabled_names", "selected_names"]
+
+DEFAULT = "TORCHPLUG_BACKEND"
+DISABLED = "TORCHPLUG_DISABLE_BACKENDS"
+SELECTED = "TORCHPLUG_PLUGINS"
+
+
+def default_name() -> str:
+    """Returns the name in TORCHPLUG_BACKEND, "numpy" if it is unset or empty."""
+    return os.environ.get(DEFAULT, "").strip() or "numpy"
+
+
+def disabled_names() -> tuple[str, ...]:
+    """Returns the backends in TORCHPLUG_DISABLE_BACKENDS, which counts as not usable whatever is installed."""
+    return _words(DISABLED)
+
+
+def selected_names() -> tuple[str, ...]:
+    """Returns the plugins in TORCHPLUG_PLUGINS, whose kernels and ops are used."""
+    return _words(SELECTED)
+
+
+def _words(variable: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(os.environ.get(variable, "").replace(",", " ").split()))
