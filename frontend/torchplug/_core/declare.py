@@ -1,0 +1,85 @@
+"""The table of declared functions: what the public names, methods, in-place twins, conformance cases and docs come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+__all__ = ["DECLARATIONS", "Declaration", "Sample", "declare"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+DECLARATIONS: dict[str, Declaration] = {}
+"""Every declared function by its PyTorch name, in order of declaration."""
+
+
+class Sample:
+    """One call of a declared function, in NumPy arrays and plain values: `function(*args, **kwargs)`.
+
+    NumPy arrays become tensors of the engine under test; `error` is (exception type, words its text must contain) for calls
+    that must fail.
+    """
+
+    __slots__ = ("args", "error", "kwargs")
+
+    def __init__(self, *args: Any, error: tuple[type[BaseException], str] | None = None, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+        self.error = error
+
+    def __repr__(self) -> str:
+        shown = [_short(value) for value in self.args] + [f"{name}={_short(value)}" for name, value in self.kwargs.items()]
+        return f"({', '.join(shown)})"
+
+
+def _short(value: Any) -> str:
+    return f"{value.dtype}{list(value.shape)}" if hasattr(value, "shape") else repr(value)
+
+
+class Declaration:
+    """What torchplug knows of one public function.
+
+    `op` is the kernel-level op it records (None for functions made of others), `samples` makes calls that must equal
+    PyTorch's, `errors` calls that must fail, `dtypes` the kinds it is sampled with ("float", "complex", "int", "bool"),
+    `differentiable` whether gradients are checked.
+    """
+
+    __slots__ = (
+        "aliases", "differentiable", "dtypes", "errors", "family", "function", "inplace", "method", "name", "op", "public",
+        "samples",
+    )  # fmt: skip
+
+    def __init__(self, name: str, function: Callable[..., Any], **facts: Any) -> None:
+        self.name = name
+        self.function = function
+        self.family = function.__module__.rpartition(".")[2]
+        for fact in self.__slots__:
+            if fact not in ("name", "function", "family"):
+                setattr(self, fact, facts[fact])
+
+
+def declare(
+    *,
+    op: Any = None,
+    samples: Callable[..., Iterable[Sample]] | None = None,
+    errors: Callable[[], Iterable[Sample]] | None = None,
+    dtypes: Sequence[str] = ("float",),
+    differentiable: bool | None = None,
+    public: bool = True,
+    method: bool = True,
+    inplace: bool = False,
+    aliases: Sequence[str] = (),
+    name: str | None = None,
+) -> Callable[[_F], _F]:
+    """Registers a public function: `torch.<name>` (public), `Tensor.<name>` (method), `Tensor.<name>_` (inplace)."""
+
+    def mark(function: _F) -> _F:
+        known = name or function.__name__
+        DECLARATIONS[known] = Declaration(
+            known, function, op=op, samples=samples, errors=errors, dtypes=tuple(dtypes), public=public, method=method,
+            inplace=inplace, aliases=tuple(aliases),
+            differentiable=bool(op is not None and op.differentiable) if differentiable is None else differentiable,
+        )  # fmt: skip
+        return function
+
+    return mark

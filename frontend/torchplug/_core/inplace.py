@@ -1,0 +1,283 @@
+"""In-place writes as autograd sees them: who may be written, and whose history moves."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from torchplug._core import geometry as geo
+from torchplug._core.modes import grad_enabled
+from torchplug._core.node import AccumulateGrad, Node, Output
+from torchplug._core.promotion import can_cast
+from torchplug._core.tensor import Parameter, Tensor, array_of, cell_of, geometry_of, new, shape_of, wrap, write
+
+__all__ = ["assign", "check_writable", "inplace_twin", "rebase", "write_out"]
+
+OVERLAP_MESSAGE = (
+    "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
+    "clone() the tensor before performing the operation."
+)
+
+
+def check_writable(tensor: Tensor, records: bool) -> None:
+    """Raises PyTorch's error when an in-place write is not allowed; `records` says that autograd will see it."""
+    cell = tensor._cell
+    if cell is not None and tensor._view is not None:
+        size, stride, _ = geometry_of(tensor)
+        if geo.overlaps(size, stride):
+            raise RuntimeError(OVERLAP_MESSAGE)
+    if not grad_enabled():
+        return
+    node = tensor._node
+    if node is not None and type(node) is AccumulateGrad:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    view = tensor._view if cell is not None else None
+    if view is None or view.base is None:
+        return
+    base_node = view.base._node
+    if base_node is not None and type(base_node) is AccumulateGrad and (records or node is not None):
+        if view.meta == "no_grad":
+            raise RuntimeError(
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use "
+                "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and "
+                "the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
+                "outside (if you want the inplace to be tracked)."
+            )
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    if view.meta == "multi" and (records or node is not None):
+        raise RuntimeError(
+            f"Output 0 of {node.name() if type(node) is Node else 'SplitBackward0'} is a view and is being modified inplace. "
+            "This view is the output of a function that returns multiple views. Such functions do not allow the output views "
+            "to be modified inplace. You should replace the inplace operation by an out-of-place one."
+        )
+
+
+def assign(tensor: Tensor, result: Tensor, host: Any = None) -> Tensor:
+    """Writes `result` (same shape, any castable dtype) into `tensor` and moves the history; returns `tensor`."""
+    array = array_of(result)
+    if result._kind.dtype is not tensor._kind.dtype:
+        array = tensor._kind.F.astype(array, tensor._kind.dtype)
+    write(tensor, array, host)
+    node = result._node
+    if node is not None or tensor._node is not None or _base_node(tensor) is not None:
+        if grad_enabled():
+            rebase(tensor, node)
+    return tensor
+
+
+def _base_node(tensor: Tensor) -> Any:
+    view = tensor._view
+    return view.base._node if view is not None and view.base is not None else None
+
+
+def rebase(tensor: Tensor, node: Any) -> None:
+    """Makes `node` the history of a tensor that was just written, and brings the tensors that share its memory in line."""
+    if type(node) is Node and node.cell is not None and node.versions is not None:
+        node.cell, node.versions = tensor._cell, (*node.versions[:-1], tensor._cell.version)
+    view = tensor._view
+    base = tensor
+    if view is not None and view.base is not None:
+        base = view.base
+        base._node = _copy_slices(base, view, node)
+    tensor._node = node if base is tensor else _view_node(base, tensor)
+    for ref in tensor._cell.aliases:
+        other = ref()
+        if other is None or other is tensor or other is base:
+            continue
+        if other._view is not None and other._view.base is base:
+            other._node = _view_node(base, other)
+
+
+def _view_node(base: Tensor, view: Tensor) -> Any:
+    if base._node is None:
+        return None
+    node = Node(AS_VIEW, (base._node,), base._kind)
+    node.plan = AS_VIEW.PLAN
+    node.saved = (_relative(base, view), shape_of(base))
+    node.sources = (None, None)
+    return node
+
+
+def _relative(base: Tensor, view: Tensor) -> tuple:
+    skip = len(base._view.chain) if base._view is not None else 0
+    return view._view.chain[skip:]
+
+
+def _copy_slices(base: Tensor, view: Any, inner: Any) -> Any:
+    if inner is None and base._node is None:
+        return None
+    skip = len(base._view.chain) if base._view is not None else 0
+    inner_edges = inner.edges[1:] if inner is not None else ()
+    node = Node(COPY_SLICES, (base._node, *inner_edges), base._kind)
+    node.plan = COPY_SLICES.PLAN
+    node.saved = (view.chain[skip:], inner, shape_of(base))
+    node.sources = (None, None, None)
+    return node
+
+
+def read_chain(F: Any, x: Any, chain: tuple) -> Any:
+    """Returns the view of `x` through a chain of lenses."""
+    for lens, args in chain:
+        x = lens.get(F, x, *args)
+    return x
+
+
+def send_back(F: Any, g: Any, shape: tuple[int, ...], chain: tuple) -> Any:
+    """Returns the gradient for a base of `shape` from the gradient of its view through a chain."""
+    shapes = chain_shapes(shape, chain)
+    for (lens, args), parent in zip(reversed(chain), reversed(shapes), strict=True):
+        g = lens.back(F, g, parent, *args)
+    return g
+
+
+def chain_shapes(shape: tuple[int, ...], chain: tuple) -> list[tuple[int, ...]]:
+    """Returns the shape before each step of a chain that starts at a contiguous tensor of `shape`."""
+    geometry = geo.contiguous(shape)
+    shapes = []
+    for lens, args in chain:
+        shapes.append(geometry[0])
+        geometry = lens.geometry(geometry, *args)
+    return shapes
+
+
+class _AsView:
+    """The history of a view whose base was written since: the view taken anew from the base."""
+
+    name = "as_strided"
+    node_name = "AsStridedBackward0"
+    variadic = False
+    fused_rule = False
+
+    @staticmethod
+    def node_vjp(node: Node, g: Any, create_graph: bool) -> tuple[Any, ...]:
+        from torchplug._core.op import TENSOR_SPACE
+
+        chain, shape = node.saved
+        return (send_back(TENSOR_SPACE if create_graph else node.kind.F, g, shape, chain),)
+
+
+class _CopySlices:
+    """The history of a base one of whose views was written by the op of the node `inner`."""
+
+    name = "copy_slices"
+    node_name = "CopySlices"
+    variadic = False
+    fused_rule = False
+
+    @staticmethod
+    def node_vjp(node: Node, g: Any, create_graph: bool) -> tuple[Any, ...]:
+        from torchplug._core.op import TENSOR_SPACE
+        from torchplug.autograd.engine import node_vjp
+
+        F: Any = TENSOR_SPACE if create_graph else node.kind.F
+        chain, inner, shape = node.saved
+        seen = read_chain(F, g, chain)
+        grads = list(node_vjp(inner, seen, create_graph)) if inner is not None else [None]
+        own = grads[0] if grads[0] is not None else F.zeros_of(seen, seen.shape)
+        return (put_chain(F, g, own, chain), *grads[1:])
+
+
+def put_chain(F: Any, x: Any, value: Any, chain: tuple) -> Any:
+    """Returns `x` with its view through a chain replaced by `value`, without writing."""
+    parents = []
+    for lens, args in chain:
+        parents.append(x)
+        x = lens.get(F, x, *args)
+    for (lens, args), parent in zip(reversed(chain), reversed(parents), strict=True):
+        value = lens.put(F, parent, value, *args)
+    return value
+
+
+class _EmptyPlan:
+    items: tuple = ()
+    rules: tuple = ()
+
+
+AS_VIEW: Any = _AsView()
+COPY_SLICES: Any = _CopySlices()
+AS_VIEW.PLAN = COPY_SLICES.PLAN = _EmptyPlan
+
+
+def shadow(tensor: Tensor, copy: bool) -> Tensor:
+    """Returns the tensor as it is before an in-place op, for that op's history."""
+    other = new(Tensor)
+    array = array_of(tensor)
+    other._array = tensor._kind.F.copy(array) if copy else array
+    other._kind = tensor._kind
+    other._node = tensor._node
+    other._cell = None
+    return other
+
+
+def inplace_twin(function: Callable[..., Tensor], op: Any) -> Callable[..., Tensor]:
+    """Returns the method that writes `function(self, ...)` into self and returns self."""
+    name = f"{function.__name__}_"
+
+    def twin(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        records = grad_enabled() and (
+            self._node is not None
+            or any(isinstance(arg, Tensor) and arg._node is not None for arg in (*args, *kwargs.values()))
+        )
+        check_writable(self, records)
+        keep = records and self._kind.mutable and _reads_input(op, self, args)
+        result = function(shadow(self, keep), *args, **kwargs)
+        check_result(self, result)
+        return assign(self, result)
+
+    twin.__name__ = twin.__qualname__ = name
+    twin.__doc__ = f"In-place version of `{function.__name__}`: writes the result into self, returns self."
+    return twin
+
+
+def _reads_input(op: Any, self: Tensor, args: tuple) -> bool:
+    if op is None or not op.rules or len(op.tensors) == 1:
+        return op is None or 0 in op.plan(1).saves_values
+    mask = 1 if self._node is not None else 0
+    for edge, place in enumerate(op.tensors[1:], 1):
+        arg = args[place - 1] if place - 1 < len(args) else None
+        if isinstance(arg, Tensor) and arg._node is not None:
+            mask |= 1 << edge
+    return 0 in op.plan(mask).saves_values
+
+
+def check_result(target: Tensor, result: Tensor) -> None:
+    """Raises PyTorch's error when a result does not fit the tensor it is to be written into."""
+    if shape_of(result) != shape_of(target):
+        raise RuntimeError(
+            f"output with shape {list(shape_of(target))} doesn't match the broadcast shape {list(shape_of(result))}"
+        )
+    if not can_cast(result._kind.dtype, target._kind.dtype):
+        from torchplug._core.naming import scalar_type_name
+
+        raise RuntimeError(
+            f"result type {scalar_type_name(result._kind.dtype)} can't be cast to the desired output type "
+            f"{scalar_type_name(target._kind.dtype)}"
+        )
+
+
+def write_out(out: Tensor, result: Tensor, name: str) -> Tensor:
+    """Writes a result into `out=`, resizing an empty one; refuses gradients, as PyTorch does."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if grad_enabled() and (result._node is not None or out._node is not None):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments "
+            "requires grad."
+        )
+    if not can_cast(result._kind.dtype, out._kind.dtype):
+        check_result(wrap(array_of(result), out._kind), result)
+    if shape_of(out) != shape_of(result):
+        if 0 not in shape_of(out):
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape {list(shape_of(out))}, which does not "
+                f"match the required output shape {list(shape_of(result))}. This behavior is deprecated, and in a future "
+                "PyTorch release outputs will not be resized unless they have zero elements. You can explicitly reuse an out "
+                "tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+                stacklevel=3,
+            )
+        array = out._kind.F.astype(array_of(result), out._kind.dtype)
+        out._array, out._cell = array, None
+        return out
+    cell_of(out)
+    return assign(out, result)

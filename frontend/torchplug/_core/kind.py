@@ -1,0 +1,187 @@
+"""What a tensor is made of: an engine's kernels bound for one device and one element type."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from torchplug_spec import Backend, DType, NotSupportedError
+from torchplug_spec import dtypes as _dtypes
+
+from torchplug._core.kernels import COMPOSITIONS, OPS
+
+__all__ = ["Engine", "Kind", "Namespace", "engine_for", "loaded"]
+
+
+class Namespace:
+    """The kernels of one engine over its raw arrays, by name: `F.softmax(x, 1)`.
+
+    A name resolves once, to the first of: a kernel contributed by a plugin, the backend's own function, the default
+    composition bound to this namespace. The result is stored, so that every later use is one attribute look-up.
+    """
+
+    backend: Backend
+    raw = True
+
+    def __init__(self, backend: Backend, overrides: dict[str, Callable[..., Any]]) -> None:
+        self.backend = backend
+        self._overrides = {**_own_kernels(backend), **overrides}
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        function = self.find(name)
+        setattr(self, name, function)
+        return function
+
+    def find(self, name: str) -> Callable[..., Any]:
+        """Returns the kernel `name`; AttributeError when neither engine nor composition has it."""
+        if name in self._overrides:
+            return self._overrides[name]
+        if name in COMPOSITIONS:
+            return functools.partial(COMPOSITIONS[name], self)
+        return getattr(self.backend, name)
+
+    def has_own(self, name: str) -> bool:
+        """Says whether the engine (or a plugin for it) implements `name` itself."""
+        return name in self._overrides or (name not in COMPOSITIONS and hasattr(self.backend, name))
+
+
+def _own_kernels(backend: Backend) -> dict[str, Callable[..., Any]]:
+    own = dict(backend.extra_kernels()) if hasattr(backend, "extra_kernels") else {}
+    for attribute in dir(type(backend)):
+        name = getattr(getattr(type(backend), attribute), "__torchplug_kernel__", None)
+        if name is not None:
+            own[name] = getattr(backend, attribute)
+    return own
+
+
+class Kind:
+    """Engine, device and element type of a tensor: one object per combination, compared by identity.
+
+    `x._kind is y._kind` is the whole test that two tensors need no promotion and no transfer.
+    """
+
+    __slots__ = ("F", "_scalars", "by_native", "device", "dtype", "engine", "inexact", "mutable", "native_device", "table")
+
+    def __init__(self, engine: Engine, native_device: str, dtype: DType) -> None:
+        from torchplug._core.device import device_of_engine
+
+        self.engine = engine
+        self.F = engine.F
+        self.table = engine.table
+        self.native_device = native_device
+        self.device = device_of_engine(engine, native_device)
+        self.dtype = dtype
+        self.inexact = dtype.is_floating_point or dtype.is_complex
+        self.mutable = engine.mutable
+        self.by_native: dict[Any, Kind] = engine.by_native.setdefault(native_device, {})
+        self._scalars: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<{self.engine.name} {self.native_device} {self.dtype.name}>"
+
+    def to(self, dtype: DType) -> Kind:
+        """Returns the kind of the same device with another element type."""
+        return self.engine.kind(dtype, self.native_device)
+
+    def of(self, array: Any) -> Kind:
+        """Returns the kind of an engine array of this kind's device."""
+        found = self.by_native.get(array.dtype)
+        return found if found is not None else self.engine.learn(array, self)
+
+    def scalar(self, value: Any) -> Any:
+        """Returns a Python number as a 0-d array of this kind, kept for the next use (zeros and NaN are not kept:
+        0.0 == -0.0 and NaN equals nothing)."""
+        array = self._scalars.get(value)
+        if array is None:
+            array = self.F.full((), value, self.dtype, self.native_device)
+            if value == value and value != 0 and not self.engine.is_tracing(array):
+                if len(self._scalars) >= 1024:
+                    self._scalars.clear()
+                self._scalars[value] = array
+        return array
+
+
+class Engine:
+    """A loaded backend: its raw namespace, its kernel table (one slot per declared op) and its kinds."""
+
+    def __init__(self, backend: Backend, overrides: dict[str, Callable[..., Any]] | None = None) -> None:
+        self.backend = backend
+        self.name = backend.name
+        self.mutable = "mutable" in backend.capabilities
+        self.F = Namespace(backend, overrides or {})
+        self.table: list[Callable[..., Any]] = []
+        self.by_native: dict[str, dict[Any, Kind]] = {}
+        self._kinds: dict[tuple[str, DType], Kind] = {}
+        self.is_tracing = backend.is_tracer
+        self.extend_table()
+
+    def __repr__(self) -> str:
+        return f"<engine {self.name}>"
+
+    def extend_table(self) -> None:
+        """Binds the kernels of ops declared since the last call."""
+        for op in OPS[len(self.table) :]:
+            self.table.append(self.F.find(op.kernel))
+
+    def default_device(self) -> str:
+        return self.backend.devices()[0]
+
+    def kind(self, dtype: DType, native_device: str | None = None) -> Kind:
+        """Returns the one Kind of `dtype` on a device (the default one if None)."""
+        if native_device is None:
+            native_device = self.default_device()
+        found = self._kinds.get((native_device, dtype))
+        if found is None:
+            self._check_capability(dtype)
+            found = self._kinds[native_device, dtype] = Kind(self, native_device, dtype)
+        return found
+
+    def learn(self, array: Any, like: Kind) -> Kind:
+        """Returns the kind of an array whose native dtype is new on its device: the engine is asked for one array of
+        every type it can hold, once."""
+        for dtype in _dtypes.ALL:
+            if self._lacks(dtype) is None:
+                sample = self.F.full((), 0, dtype, like.native_device)
+                like.by_native.setdefault(sample.dtype, self.kind(dtype, like.native_device))
+        try:
+            return like.by_native[array.dtype]
+        except KeyError:
+            raise TypeError(f"backend '{self.name}' returned an array of type {array.dtype}, which has no torch dtype") from None
+
+    def adopt(self, array: Any) -> Kind:
+        """Returns the kind of a raw array of this engine, whatever its device."""
+        device = self.backend.device_of(array)
+        return self.kind(_dtypes.float32, device).of(array)
+
+    def _lacks(self, dtype: DType) -> str | None:
+        needed = "complex" if dtype.is_complex else dtype.name if dtype.name in ("float64", "bfloat16") else None
+        return needed if needed is not None and needed not in self.backend.capabilities else None
+
+    def _check_capability(self, dtype: DType) -> None:
+        missing = self._lacks(dtype)
+        if missing is not None:
+            raise NotSupportedError(f"a tensor of dtype {dtype}", self.name, missing)
+
+
+_ENGINES: dict[str, Engine] = {}
+
+
+def engine_for(name: str) -> Engine:
+    """Returns the engine of a backend, loading it on first use; BackendError when it cannot be used."""
+    engine = _ENGINES.get(name)
+    if engine is None:
+        from torchplug_spec import registry
+
+        backend = registry.get(name)
+        engine = _ENGINES[name] = Engine(backend, registry.kernels_for(backend.name))
+    if len(engine.table) != len(OPS):
+        engine.extend_table()
+    return engine
+
+
+def loaded() -> tuple[str, ...]:
+    """Returns the names of the engines in use in this process."""
+    return tuple(_ENGINES)

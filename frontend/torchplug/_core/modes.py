@@ -1,0 +1,26 @@
+"""Per-context switches: gradient recording, inference mode, anomaly detection, default dtype."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from torchplug_spec import DType
+from torchplug_spec import dtypes as _dtypes
+
+__all__ = ["anomaly", "default_dtype", "grad_enabled", "grad_mode", "inference", "set_default_dtype"]
+
+grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
+grad_enabled = grad_mode.get
+inference: ContextVar[bool] = ContextVar("inference", default=False)
+anomaly: ContextVar[bool] = ContextVar("anomaly", default=False)
+_default_dtype: ContextVar[DType] = ContextVar("default_dtype", default=_dtypes.float32)
+default_dtype = _default_dtype.get
+
+
+def set_default_dtype(dtype: DType) -> None:
+    """Sets the dtype of tensors made from Python floats; floating point types only."""
+    if not isinstance(dtype, DType):
+        raise TypeError(f"invalid dtype object: got {type(dtype).__name__}, expected torch.dtype")
+    if not dtype.is_floating_point:
+        raise TypeError("only floating-point types are supported as the default type")
+    _default_dtype.set(dtype)

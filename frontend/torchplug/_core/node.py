@@ -1,0 +1,120 @@
+"""Nodes of the gradient graph: what one op leaves behind so that gradients can find their way back.
+
+A node is data: its op, the edges to the nodes of its inputs, and the values its rules read, with the versions they had.
+It never refers to its own output tensor, so a graph is freed by reference counting as soon as nobody holds it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any
+
+from torchplug._core.tensor import Storage, Tensor
+
+__all__ = ["AccumulateGrad", "Node", "Output", "next_sequence_number", "unpack_error"]
+
+next_sequence_number = itertools.count(1).__next__
+
+
+class Node:
+    """One recorded op.
+
+    `edges`: for each tensor input, the Node or Output it came from, or None. `saved`: the values of `plan.items`.
+    `sources`: beside each saved value the Tensor it came from (for double backward and version checks), or None.
+    `versions`: the storage versions of the sources when saved, None if all were 0. `fix`: per edge (shape, kind) a
+    gradient must be reduced and converted to, None if nothing differs. `cell`: the storage of a saved output.
+    """
+
+    __slots__ = (
+        "__weakref__", "attributes", "cell", "edges", "fix", "hooks", "kind", "metadata", "op", "outputs", "plan",
+        "saved", "seq", "sources", "trace", "versions",
+    )  # fmt: skip
+
+    def __init__(self, op: Any, edges: tuple, kind: Any) -> None:
+        self.op = op
+        self.edges = edges
+        self.kind = kind
+        self.plan: Any = None
+        self.saved: Any = ()
+        self.sources: Any = ()
+        self.versions: Any = None
+        self.fix: Any = None
+        self.cell: Storage | None = None
+        self.hooks: Any = None
+        self.outputs: Any = None
+        self.seq = next_sequence_number()
+
+    def name(self) -> str:
+        """Returns PyTorch's name of the node: "AddBackward0"."""
+        return self.op.node_name
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The (node, output number) pairs of the inputs, (None, 0) for inputs without gradient."""
+        return tuple(
+            (edge.node, edge.index) if type(edge) is Output else (edge, 0) for edge in self.edges
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class Output:
+    """One of several differentiable outputs of a node, as a place that edges can point to."""
+
+    __slots__ = ("index", "node")
+
+    def __init__(self, node: Node, index: int) -> None:
+        self.node = node
+        self.index = index
+
+
+class AccumulateGrad:
+    """Where a leaf's gradient arrives; holds the leaf weakly, so a leaf and its node are no cycle."""
+
+    __slots__ = ("__weakref__", "hooks", "leaf", "metadata", "seq")
+    edges: tuple = ()
+    next_functions: tuple = ()
+
+    def __init__(self, leaf: Tensor) -> None:
+        self.leaf = weakref.ref(leaf)
+        self.hooks: Any = None
+        self.seq = 0
+
+    @property
+    def variable(self) -> Tensor | None:
+        """The leaf, or None when it is gone."""
+        return self.leaf()
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+
+FREED = object()
+
+FREED_MESSAGE = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+    "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+    "after calling backward."
+)
+
+
+def unpack_error(node: Node, source: Tensor, position: int, now: int, expected: int) -> RuntimeError:
+    """Returns PyTorch's error for a saved tensor that was written since."""
+    from torchplug._core.naming import tensor_type_name
+    from torchplug._core.tensor import shape_of
+
+    type_name = tensor_type_name(source._kind.dtype)
+    where = f", which is output {position} of {source._node.name() if type(source._node) is Node else 'AccumulateGrad'}," \
+        if source._node is not None else ""
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[torch.{type_name} {list(shape_of(source))}]{where} is at version {now}; expected version {expected} instead. "
+        "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True)."
+    )

@@ -1,0 +1,357 @@
+"""Ops: declarations made callable over Tensors, with one node in the graph each.
+
+An `Op` has a kernel (looked up in the engine's table), and one derivative rule per differentiable input or one for all. A
+rule is a function over a namespace whose parameter names say what it needs: `F`, then `g`, then any of the op's parameters,
+`<parameter>_shape`, `out`, or a residual by name. Only what the rules of the inputs that need gradients name is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torchplug._core.kernels import COMPOSITIONS, OPS, OPS_BY_KERNEL
+from torchplug._core.modes import anomaly, grad_enabled
+from torchplug._core.node import Node, Output
+from torchplug._core.tensor import Parameter, Storage, Tensor, array_of, cell_of, make_view, new, shape_of
+
+__all__ = ["TENSOR_SPACE", "Op", "ViewOp", "parameters_of", "record"]
+
+ARRAY, SHAPE, ATTRIBUTE, OUT, RESIDUAL = range(5)
+
+
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Returns the names of a function's positional parameters."""
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+class Plan:
+    """What to save and which rules to run for one choice of inputs that need gradients."""
+
+    __slots__ = ("items", "rules", "saves_out", "saves_values")
+
+    def __init__(self, items: tuple, rules: tuple) -> None:
+        self.items = items
+        self.rules = rules
+        self.saves_out = any(code == OUT for code, _ in items)
+        self.saves_values = frozenset(place for code, place in items if code == ARRAY)
+
+
+class Op:
+    """A declared op at kernel level: positional arguments, already promoted.
+
+    `tensors` gives the positions of tensor parameters; `variadic` says that parameter 0 is a sequence of tensors.
+    `rules` maps parameter names to rules; `joint` is one rule for all, returning a gradient (or None) per tensor input.
+    `residuals` names what the kernel returns beside its `outputs`. `broadcasts` lets gradients be reduced to the shapes of
+    the inputs by the engine. `constant` ops have no gradient.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parameters: Sequence[str],
+        *,
+        tensors: Sequence[str],
+        kernel: str | None = None,
+        forward: Callable[..., Any] | None = None,
+        rules: dict[str, Callable[..., Any]] | None = None,
+        joint: Callable[..., Any] | None = None,
+        node: str | None = None,
+        outputs: int = 1,
+        differentiable_outputs: int | None = None,
+        residuals: Sequence[str] = (),
+        broadcasts: bool = False,
+        variadic: bool = False,
+        fused_rule: bool = False,
+    ) -> None:
+        self.name = name
+        self.kernel = kernel or name
+        self.parameters = tuple(parameters)
+        self.tensors = tuple(self.parameters.index(name) for name in tensors)
+        self.rules = rules or {}
+        self.joint = joint
+        self.node_name = node or _node_name(name)
+        self.outputs = outputs
+        self.differentiable_outputs = outputs if differentiable_outputs is None else differentiable_outputs
+        self.residuals = tuple(residuals)
+        self.broadcasts = broadcasts
+        self.variadic = variadic
+        self.fused_rule = fused_rule
+        self.forward = forward
+        self._plans: dict[int, Plan] = {}
+        if forward is not None:
+            COMPOSITIONS[self.kernel] = forward
+        self.slot = len(OPS)
+        OPS.append(self)
+        OPS_BY_KERNEL.setdefault(self.kernel, self)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether any rule exists, or the composition can be differentiated in its place."""
+        return bool(self.rules) or self.joint is not None or (self.forward is not None and self.differentiable_outputs > 0)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __call__(self, *args: Any) -> Any:
+        kind, inputs = self._inputs(args)
+        raw = [self._raw(arg) for arg in args]
+        results = kind.table[self.slot](*raw)
+        residuals: tuple = ()
+        if self.residuals:
+            residuals, results = results[self.outputs :], results[: self.outputs]
+            if self.outputs == 1:
+                results = results[0]
+        if self.outputs == 1:
+            out = _tensor(results, kind)
+            outs: Sequence[Tensor] = (out,)
+        else:
+            out = outs = tuple(_tensor(result, kind) for result in results)
+        if any(x._node is not None for x in inputs) and grad_enabled() and self.differentiable:
+            record(self, args, raw, inputs, outs, residuals)
+        return out
+
+    def _inputs(self, args: tuple) -> tuple[Any, list[Tensor]]:
+        if self.variadic:
+            inputs = list(args[0])
+            inputs += [args[place] for place in self.tensors if place and isinstance(args[place], Tensor)]
+        else:
+            inputs = [args[place] for place in self.tensors if isinstance(args[place], Tensor)]
+        kind = inputs[0]._kind
+        for x in inputs:
+            if x._kind.native_device != kind.native_device or x._kind.engine is not kind.engine:
+                raise device_error(self.name, inputs)
+        return kind, inputs
+
+    @staticmethod
+    def _raw(arg: Any) -> Any:
+        if isinstance(arg, Tensor):
+            array = arg._array
+            return array_of(arg) if array is None else array
+        if type(arg) in (list, tuple) and any(isinstance(item, Tensor) for item in arg):
+            return type(arg)(array_of(item) if isinstance(item, Tensor) else item for item in arg)
+        return arg
+
+    def plan(self, needed: int) -> Plan:
+        """Returns what to save when the inputs of the bit set `needed` want gradients."""
+        plan = self._plans.get(needed)
+        if plan is None:
+            plan = self._plans[needed] = self._make_plan(needed)
+        return plan
+
+    def _make_plan(self, needed: int) -> Plan:
+        if self.joint is None and not self.rules:
+            items = tuple(
+                (ARRAY if place in self.tensors or (self.variadic and place == 0) else ATTRIBUTE, place)
+                for place in range(len(self.parameters))
+            )
+            return Plan(items, ())
+        items: list[tuple[int, int]] = []
+        rules = []
+        if self.joint is not None:
+            chosen = [(None, self.joint)]
+        else:
+            chosen = [
+                (edge, self.rules[self.parameters[place]])
+                for edge, place in enumerate(self.tensors)
+                if needed >> edge & 1 and self.parameters[place] in self.rules
+            ]
+        for edge, rule in chosen:
+            places = []
+            for name in parameters_of(rule)[2:]:
+                if name == "needs":
+                    places.append(-1)
+                    continue
+                item = self._item(name)
+                if item not in items:
+                    items.append(item)
+                places.append(items.index(item))
+            rules.append((edge, rule, tuple(places)))
+        return Plan(tuple(items), tuple(rules))
+
+    def _item(self, name: str) -> tuple[int, int]:
+        if name == "out":
+            return OUT, 0
+        if name in self.residuals:
+            return RESIDUAL, self.residuals.index(name)
+        if name in self.parameters:
+            place = self.parameters.index(name)
+            return (ARRAY if place in self.tensors or (self.variadic and place == 0) else ATTRIBUTE), place
+        if name.endswith("_shape") and name[:-6] in self.parameters:
+            return SHAPE, self.parameters.index(name[:-6])
+        raise TypeError(f"the rule of op '{self.name}' asks for '{name}', which is none of {self.parameters}")
+
+
+def _node_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
+
+
+def _tensor(array: Any, kind: Any) -> Tensor:
+    tensor = new(Tensor)
+    tensor._array = array
+    tensor._kind = kind.by_native.get(array.dtype) or kind.of(array)
+    tensor._node = None
+    tensor._cell = None
+    return tensor
+
+
+def record(op: Op, args: Sequence[Any], raw: Sequence[Any], inputs: Sequence[Tensor], outs: Sequence[Tensor], residuals: tuple) -> Node:
+    """Makes the node of one call and hangs it on the outputs."""
+    needed = 0
+    for edge, x in enumerate(inputs):
+        if x._node is not None:
+            needed |= 1 << edge
+    kind = inputs[0]._kind
+    node = Node(op, tuple(x._node for x in inputs), kind)
+    plan = node.plan = op.plan(needed if not op.variadic else -1)
+    _save(node, plan, args, raw, outs, residuals)
+    if op.broadcasts:
+        _fix_broadcast(node, inputs, outs[0])
+    if op.differentiable_outputs == 1:
+        outs[0]._node = node
+    else:
+        node.outputs = tuple((shape_of(out), out._kind) for out in outs)
+        for index, out in enumerate(outs[: op.differentiable_outputs]):
+            if out._kind.dtype.is_floating_point or out._kind.dtype.is_complex:
+                out._node = Output(node, index)
+    if anomaly.get():
+        from torchplug._core.anomaly import remember
+
+        remember(node, op, args)
+    return node
+
+
+def _save(node: Node, plan: Plan, args: Sequence[Any], raw: Sequence[Any], outs: Sequence[Tensor], residuals: tuple) -> None:
+    if not plan.items:
+        return
+    saved: list[Any] = []
+    sources: list[Any] = []
+    versions: list[int] = []
+    for code, place in plan.items:
+        source = None
+        if code == ARRAY:
+            saved.append(raw[place])
+            source = args[place]
+        elif code == ATTRIBUTE:
+            saved.append(args[place])
+        elif code == SHAPE:
+            value = args[place]
+            saved.append(
+                shape_of(value) if isinstance(value, Tensor)
+                else tuple(shape_of(item) for item in value) if type(value) in (list, tuple) and value and isinstance(value[0], Tensor)
+                else getattr(value, "shape", ())
+            )
+        elif code == OUT:
+            out = outs[0]
+            node.cell = cell_of(out)
+            saved.append(out._array)
+        else:
+            saved.append(residuals[place])
+        sources.append(source)
+        versions.append(_version(source))
+    node.saved = saved
+    node.sources = sources
+    if node.cell is not None or any(versions):
+        node.versions = [*versions, node.cell.version if node.cell is not None else 0]
+
+
+def _version(source: Any) -> int:
+    if isinstance(source, Tensor):
+        return source._cell.version if source._cell is not None else 0
+    if type(source) in (list, tuple):
+        return sum(_version(item) for item in source)
+    return 0
+
+
+def _fix_broadcast(node: Node, inputs: Sequence[Tensor], out: Tensor) -> None:
+    shape = out._array.shape
+    fix = None
+    for edge, x in enumerate(inputs):
+        own = shape_of(x)
+        if own != shape:
+            if fix is None:
+                fix = [None] * len(inputs)
+            fix[edge] = own
+    node.fix = fix
+
+
+class ViewOp(Op):
+    """A movement declared as an op: its result looks into the memory of its input."""
+
+    def __init__(self, name: str, lens: Any, parameters: Sequence[str], node: str | None = None) -> None:
+        self.lens = lens
+        super().__init__(
+            name,
+            ("input", *parameters),
+            tensors=("input",),
+            kernel=f"view_{name}",
+            forward=lambda F, x, *args: lens.get(F, x, *args),
+            joint=_view_rule,
+            node=node,
+        )
+
+    def __call__(self, x: Tensor, *args: Any, dtype: Any = None) -> Tensor:
+        out = make_view(x, self.lens, args, dtype)
+        if x._node is not None:
+            if grad_enabled():
+                self.attach(x, out, args)
+            else:
+                out._view.meta = "no_grad"
+        return out
+
+    def attach(self, x: Tensor, out: Tensor, args: tuple) -> None:
+        """Records the node of a view."""
+        node = Node(self, (x._node,), x._kind)
+        node.plan = VIEW_PLAN
+        node.saved = (self.lens, args, shape_of(x))
+        node.sources = (None, None, None)
+        out._node = node
+        if anomaly.get():
+            from torchplug._core.anomaly import remember
+
+            remember(node, self, (x, *args))
+
+
+def _view_rule(F: Any, g: Any, lens: Any, args: tuple, shape: tuple[int, ...]) -> tuple[Any]:
+    return (lens.back(F, g, shape, *args),)
+
+
+VIEW_PLAN = Plan(((ATTRIBUTE, 0), (ATTRIBUTE, 1), (ATTRIBUTE, 2)), ((None, _view_rule, (0, 1, 2)),))
+
+
+class TensorSpace:
+    """The namespace `F` over Tensors: the same names as an engine's, each recording itself. See `Namespace`."""
+
+    raw = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name in OPS_BY_KERNEL:
+            function: Any = OPS_BY_KERNEL[name]
+        elif name in COMPOSITIONS:
+            body = COMPOSITIONS[name]
+
+            def function(*args: Any) -> Any:
+                return body(self, *args)
+        else:
+            raise AttributeError(f"no kernel named '{name}'")
+        setattr(self, name, function)
+        return function
+
+
+TENSOR_SPACE: Any = TensorSpace()
+
+
+def device_error(name: str, tensors: Sequence[Tensor]) -> RuntimeError:
+    """Returns PyTorch's error for tensors on different devices, naming both and the call that mends it."""
+    first = tensors[0]._kind.device
+    other = next(x._kind.device for x in tensors if x._kind.native_device != tensors[0]._kind.native_device
+                 or x._kind.engine is not tensors[0]._kind.engine)
+    return RuntimeError(
+        f"Expected all tensors to be on the same device, but found at least two devices, {first.qualified()} and "
+        f"{other.qualified()}! (in {name}; move one with .to({str(first.qualified())!r}))"
+    )
+
+
+IDENTITY = Op("identity", ("x",), tensors=("x",), forward=lambda F, x: x, rules={"x": lambda F, g: g})
+"""The same values at a new place in the graph: where the gradient of a recomputed composition is collected."""

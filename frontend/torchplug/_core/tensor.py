@@ -1,0 +1,265 @@
+"""The Tensor and its storage cell: data, views, versions, and reads and writes that alias on every engine.
+
+A fresh tensor owns an engine array and nothing else. The first view or in-place write gives it a `Storage` that all its
+views share. On engines with strided memory a view is the library's own; elsewhere it is a chain of lenses over the
+storage's base array, read when first needed and forgotten when the storage is written.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from torchplug._core import geometry as geo
+from torchplug._core import lens as lenses
+from torchplug._core.kind import Kind
+
+__all__ = ["Parameter", "Storage", "Tensor", "View", "alias", "array_of", "cell_of", "make_view", "wrap", "write"]
+
+Chain = tuple[tuple[Any, tuple], ...]
+
+
+class Tensor:
+    """An n-dimensional array of one element type on one device, with PyTorch's meaning; see `torchplug.tensor`.
+
+    `_array` is the engine's array, None while a lazy view is unread; `_kind` its engine, device and dtype; `_node` its
+    place in the gradient graph or None; `_cell` its Storage or None while nothing else can see its memory.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_array", "_cell", "_geometry", "_grad", "_hooks", "_kind", "_node", "_view")
+
+
+class Parameter(Tensor):
+    """A tensor that Modules register as their own; requires grad by default."""
+
+    __slots__ = ()
+
+
+new = object.__new__
+
+
+class Storage:
+    """The memory a tensor and its views share: on immutable engines the current base array, everywhere the version.
+
+    `aliases` are weak references to the tensors that look into it. `mirror` is a host copy that takes small writes for
+    an immutable engine; while it is ahead, `array` is None.
+    """
+
+    __slots__ = ("__weakref__", "aliases", "array", "kind", "live", "mirror", "version")
+
+    def __init__(self, array: Any, kind: Kind) -> None:
+        self.array = array
+        self.kind = kind
+        self.version = 0
+        self.aliases: list[weakref.ref[Tensor]] = []
+        self.live = 16
+        self.mirror: Any = None
+
+    def read(self) -> Any:
+        """Returns the base array, uploading the mirror when that is ahead."""
+        if self.array is None:
+            self.array = self.kind.F.from_numpy(self.mirror, self.kind.native_device)
+        return self.array
+
+    def add_alias(self, tensor: Tensor) -> None:
+        aliases = self.aliases
+        if len(aliases) >= self.live:
+            self.aliases = aliases = [ref for ref in aliases if ref() is not None]
+            self.live = max(16, 2 * len(aliases))
+        aliases.append(weakref.ref(tensor))
+
+    def forget(self) -> None:
+        """Makes every tensor on this storage read it anew (immutable engines, after a write)."""
+        for ref in self.aliases:
+            tensor = ref()
+            if tensor is not None:
+                if tensor._array is not None:
+                    _keep_geometry(tensor)
+                tensor._array = None
+
+
+class View:
+    """How a tensor looks into its storage: the lenses from the base array, and the base tensor for gradients.
+
+    `base` is None for detached aliases. `counts` is False for `.data`, whose writes do not bump the version that autograd
+    checks. `meta` says how the view was made when that forbids writing it under autograd.
+    """
+
+    __slots__ = ("base", "chain", "counts", "meta")
+
+    def __init__(self, base: Tensor | None, chain: Chain, counts: bool = True, meta: str | None = None) -> None:
+        self.base = base
+        self.chain = chain
+        self.counts = counts
+        self.meta = meta
+
+
+def wrap(array: Any, kind: Kind) -> Tensor:
+    """Returns a tensor over an engine array that nothing else holds."""
+    tensor = new(Tensor)
+    tensor._array = array
+    tensor._kind = kind
+    tensor._node = None
+    tensor._cell = None
+    return tensor
+
+
+def array_of(tensor: Tensor) -> Any:
+    """Returns the engine's array, reading a lazy view or a written storage if needed."""
+    array = tensor._array
+    if array is None:
+        kind = tensor._kind
+        array = tensor._cell.read()
+        for lens, args in tensor._view.chain if tensor._view is not None else ():
+            array = lens.get(kind.F, array, *args)
+        tensor._array = array
+    return array
+
+
+def cell_of(tensor: Tensor) -> Storage:
+    """Returns the storage of a tensor, making it at the first view or write."""
+    cell = tensor._cell
+    if cell is None:
+        kind = tensor._kind
+        # A kernel may return a library scalar for 0-d results; from here on the memory must be one that can be shared.
+        array = tensor._array = kind.F.own(tensor._array) if kind.mutable else tensor._array
+        cell = tensor._cell = Storage(array, kind)
+        tensor._view = None
+        cell.add_alias(tensor)
+    return cell
+
+
+def geometry_of(tensor: Tensor) -> geo.Geometry:
+    """Returns (size, stride, offset) in elements."""
+    array, kind = tensor._array, tensor._kind
+    if kind.mutable:
+        array = cell_of(tensor) and tensor._array
+        return tuple(array.shape), kind.F.strides_of(array), kind.F.storage_of(array)[1]
+    if tensor._cell is None:
+        return geo.contiguous(tuple(array.shape))
+    return _keep_geometry(tensor)
+
+
+def _keep_geometry(tensor: Tensor) -> geo.Geometry:
+    try:
+        return tensor._geometry
+    except AttributeError:
+        tensor._geometry = geo.contiguous(tuple(tensor._array.shape))
+        return tensor._geometry
+
+
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """Returns the size as a plain tuple."""
+    array = tensor._array
+    return tuple(array.shape) if array is not None else tensor._geometry[0]
+
+
+def make_view(x: Tensor, lens: Any, args: tuple, dtype: Any = None) -> Tensor:
+    """Returns a view of `x` through a lens, without history; the caller records the node."""
+    kind = x._kind
+    cell = x._cell or cell_of(x)
+    view = new(Tensor)
+    view._kind = kind if dtype is None else kind.to(dtype)
+    view._node = None
+    view._cell = cell
+    old = x._view
+    step = ((lens, args),)
+    if old is None:
+        view._view = View(x, step)
+    elif lens is lenses.AS_STRIDED and not kind.mutable:
+        view._view = View(old.base, _from_storage(cell, old.chain, args), old.counts, old.meta)
+    else:
+        view._view = View(old.base, old.chain + step, old.counts, old.meta)
+    if kind.mutable:
+        view._array = _strided_view(kind, x._array, lens, args)
+    else:
+        view._array = None
+        view._geometry = lens.geometry(geometry_of(x), *args)
+    cell.add_alias(view)
+    return view
+
+
+def _from_storage(cell: Storage, chain: Chain, args: tuple) -> Chain:
+    # as_strided counts places of the storage in units of the current element type; a chain that changes the type keeps
+    # its prefix up to the last such change.
+    keep = 0
+    for place, (lens, _) in enumerate(chain):
+        if lens in (lenses.VIEW_AS_REAL, lenses.VIEW_AS_COMPLEX, lenses.REINTERPRET):
+            keep = place + 1
+    return (*chain[:keep], (lenses.AS_STRIDED, args))
+
+
+def _strided_view(kind: Kind, array: Any, lens: Any, args: tuple) -> Any:
+    F = kind.F
+    if lens is lenses.RESHAPE and not F.reshapes_in_place(array):
+        flat, offset = F.storage_of(array)
+        return F.as_strided(flat, *lens.geometry((tuple(array.shape), F.strides_of(array), offset), *args))
+    if lens.native:
+        return lens.get(F, array, *args)
+    flat, offset = F.storage_of(array)
+    return F.as_strided(flat, *lens.geometry((tuple(array.shape), F.strides_of(array), offset), *args))
+
+
+def alias(x: Tensor, counts: bool = True) -> Tensor:
+    """Returns a tensor on the same memory without history: `detach()`, or `.data` with counts=False."""
+    cell = cell_of(x)
+    other = new(Tensor)
+    other._array = x._array
+    other._kind = x._kind
+    other._node = None
+    other._cell = cell
+    other._view = View(None, () if x._view is None else x._view.chain, counts)
+    if not x._kind.mutable:
+        other._geometry = geometry_of(x)
+    cell.add_alias(other)
+    return other
+
+
+MIRROR_LIMIT = 4096
+"""Writes of at most this many elements go to the host mirror of an immutable engine's storage."""
+
+
+def write(tensor: Tensor, value: Any, host: Any = None) -> None:
+    """Replaces the elements of a tensor in place; `value` is an engine array of its shape and kind.
+
+    `host` may carry the same value as a NumPy array or Python number; a small write to an immutable engine then costs
+    what NumPy's costs. Bumps the version; does not touch the gradient graph.
+    """
+    cell = cell_of(tensor)
+    view = tensor._view
+    if tensor._kind.mutable:
+        tensor._kind.F.assign(tensor._array, value if host is None else host)
+    elif host is not None:
+        _write_mirror(cell, view, host)
+    else:
+        _write_chain(cell, view, value, tensor)
+    if view is None or view.counts:
+        cell.version += 1
+
+
+def _write_chain(cell: Storage, view: View | None, value: Any, tensor: Tensor) -> None:
+    base = value
+    if view is not None and view.chain:
+        F = cell.kind.F
+        arrays = [cell.read()]
+        for lens, args in view.chain[:-1]:
+            arrays.append(lens.get(F, arrays[-1], *args))
+        for parent, (lens, args) in zip(reversed(arrays), reversed(view.chain), strict=True):
+            base = lens.put(F, parent, base, *args)
+    cell.forget()
+    cell.array, cell.mirror = base, None
+    tensor._array = value
+
+
+def _write_mirror(cell: Storage, view: View | None, host: Any) -> None:
+    from torchplug._core.mirror import HOST
+
+    if cell.array is not None:
+        if cell.mirror is None:
+            cell.mirror = cell.kind.F.to_numpy(cell.array).copy()
+        cell.array = None
+        cell.forget()
+    target = cell.mirror
+    for lens, args in view.chain if view is not None else ():
+        target = _strided_view(HOST, target, lens, args)
+    target[...] = host

@@ -1,0 +1,80 @@
+"""Python's operators on Tensors: + - * / // % ** @ & | ^ ~ << >> comparisons, their reflected and in-place forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchplug._core.declare import DECLARATIONS
+from torchplug._core.tensor import Tensor
+
+__all__ = ["attach"]
+
+_FORWARD = {
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "pow": "pow",
+    "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift", "eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge",
+}  # fmt: skip
+_UNARY = {"neg": "neg", "pos": "positive", "invert": "bitwise_not", "abs": "abs"}
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+_OPERANDS = (Tensor, bool, int, float, complex)
+
+
+def attach() -> None:
+    """Sets the operator methods; called once all functions are declared."""
+    for operator, name in _FORWARD.items():
+        if name in DECLARATIONS:
+            _attach_binary(operator, DECLARATIONS[name].function)
+    for operator, name in _UNARY.items():
+        if name in DECLARATIONS:
+            setattr(Tensor, f"__{operator}__", DECLARATIONS[name].function)
+
+
+def _attach_binary(operator: str, function: Any) -> None:
+    comparison = operator in _COMPARISONS
+
+    def forward(self: Tensor, other: Any) -> Any:
+        try:
+            return function(self, other)
+        except TypeError:
+            if isinstance(other, _OPERANDS) or hasattr(other, "__array__"):
+                raise
+            return NotImplemented
+
+    forward.__name__ = f"__{operator}__"
+    setattr(Tensor, forward.__name__, forward)
+    if comparison:
+        return
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, _OPERANDS) and not hasattr(other, "__array__"):
+            return NotImplemented
+        return function(_as_left(other, self), self)
+
+    reflected.__name__ = f"__r{operator}__"
+    setattr(Tensor, reflected.__name__, reflected)
+    twin = getattr(Tensor, f"{function.__name__}_", None)
+    if twin is not None:
+
+        def inplace(self: Tensor, other: Any) -> Any:
+            if not isinstance(other, _OPERANDS) and not hasattr(other, "__array__"):
+                return NotImplemented
+            return twin(self, other)
+
+        setattr(Tensor, f"__i{operator}__", inplace)
+
+
+def _as_left(value: Any, like: Tensor) -> Tensor:
+    """Returns a number as a 0-d tensor that promotes like the number, to stand on the left."""
+    from torchplug._core.elementwise import as_number
+    from torchplug._core.promotion import result_type
+    from torchplug._core.tensor import wrap
+
+    if isinstance(value, Tensor):
+        return value
+    if getattr(value, "ndim", 0):
+        from torchplug.ops.creation import as_tensor
+
+        return as_tensor(value)
+    number = value if isinstance(value, (bool, int, float, complex)) else as_number("operator", value)
+    kind = like._kind.to(result_type(like, number))
+    return wrap(kind.scalar(number), kind)

@@ -1,0 +1,385 @@
+"""Runs the gradient graph backwards: over raw arrays, or over Tensors when the gradient itself must be differentiable.
+
+Nodes carry rising sequence numbers, so a heap pops every node after all its consumers and no topological sort is needed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torchplug._core import modes
+from torchplug._core.node import FREED, FREED_MESSAGE, AccumulateGrad, Node, Output, unpack_error
+from torchplug._core.op import IDENTITY, TENSOR_SPACE
+from torchplug._core.tensor import Tensor, alias, array_of, new, shape_of, wrap
+
+__all__ = ["run_backward"]
+
+
+class _Capture:
+    """Collects the gradient that arrives at a tensor named in `inputs`."""
+
+    __slots__ = ("edge", "tensor", "value")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.edge = tensor._node
+        self.value: Any = None
+
+
+class GraphTask:
+    """One call of backward: what to keep, what to capture, and how to add gradients."""
+
+    def __init__(self, *, keep_graph: bool, create_graph: bool, captures: Sequence[_Capture] | None, accumulate: bool) -> None:
+        self.keep_graph = keep_graph
+        self.create_graph = create_graph
+        self.accumulate = accumulate
+        self.captures: dict[Any, list[_Capture]] = {}
+        self.only: set[Any] | None = None
+        for capture in captures or ():
+            self.captures.setdefault(_place(capture.edge), []).append(capture)
+        self.heap: list[tuple[int, int, Any]] = []
+        self.pending: dict[Any, list[Any]] = {}
+
+    def restrict(self, roots: Sequence[Any]) -> None:
+        """Runs only the nodes from which a captured place can be reached."""
+        wanted = {place[0] for place in self.captures}
+        order, stack, seen = [], list(roots), set()
+        while stack:
+            node = stack.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            order.append(node)
+            stack.extend(_node_of(edge) for edge in node.edges if edge is not None)
+        order.sort(key=lambda node: node.seq)
+        useful = set()
+        for node in order:
+            if node in wanted or any(edge is not None and _node_of(edge) in useful for edge in node.edges):
+                useful.add(node)
+        self.only = useful
+
+    def send(self, edge: Any, g: Any) -> None:
+        """Adds a gradient to what waits at an edge."""
+        node, index = _place(edge)
+        if self.only is not None and node not in self.only:
+            return
+        waiting = self.pending.get(node)
+        if waiting is None:
+            count = len(node.outputs) if type(node) is Node and node.outputs is not None else 1
+            waiting = self.pending[node] = [None] * count
+            heapq.heappush(self.heap, (-node.seq, id(node), node))
+        old = waiting[index]
+        if old is None:
+            waiting[index] = g
+        elif self.create_graph:
+            waiting[index] = TENSOR_SPACE.add(old, g)
+        else:
+            waiting[index] = node_kind(node).F.add(old, g)
+
+    def run(self) -> None:
+        heap, pending = self.heap, self.pending
+        while heap:
+            _, _, node = heapq.heappop(heap)
+            grads = pending.pop(node)
+            if node.hooks is not None:
+                grads = self._run_pre_hooks(node, grads)
+            if self.captures:
+                self._capture(node, grads)
+            if type(node) is AccumulateGrad:
+                if self.accumulate and (self.only is None or node in self.only):
+                    leaf = node.leaf()
+                    if leaf is not None and grads[0] is not None:
+                        g = grads[0]
+                        del grads
+                        accumulate(leaf, g, self.create_graph)
+                        if node.hooks is not None:
+                            for hook in list(node.hooks.post_accumulate.values()):
+                                hook(leaf)
+                continue
+            if self.only is not None and not any(edge is not None and _node_of(edge) in self.only for edge in node.edges):
+                continue
+            self._step(node, grads)
+
+    def _step(self, node: Node, grads: list[Any]) -> None:
+        if node.saved is FREED:
+            raise RuntimeError(FREED_MESSAGE)
+        g: Any = grads[0] if node.outputs is None else tuple(grads)
+        try:
+            results = node_vjp(node, g, self.create_graph)
+        except Exception as error:
+            if getattr(node, "trace", None) is not None:
+                from torchplug._core.anomaly import explain
+
+                explain(node, error)
+            raise
+        if modes.anomaly.get():
+            from torchplug._core.anomaly import check_finite
+
+            check_finite(node, results)
+        if node.hooks is not None and node.hooks.post:
+            results = node.hooks.run_post(results, grads, node, self.create_graph)
+        if not self.keep_graph:
+            release(node)
+        del grads, g
+        for edge, result in zip(node.edges, results, strict=True):
+            if edge is not None and result is not None:
+                self.send(edge, result)
+
+    def _run_pre_hooks(self, node: Any, grads: list[Any]) -> list[Any]:
+        kind = node_kind(node)
+        for index, hook in list(node.hooks.pre.values()):
+            value = grads[index] if index < len(grads) else None
+            if value is None:
+                continue
+            tensor = value if self.create_graph else wrap(value, kind.of(value))
+            replaced = hook(tensor)
+            if replaced is not None:
+                if not isinstance(replaced, Tensor):
+                    raise TypeError(f"hook returned a {type(replaced).__name__}, expected None or a Tensor")
+                grads[index] = replaced if self.create_graph else array_of(replaced)
+        return grads
+
+    def _capture(self, node: Any, grads: list[Any]) -> None:
+        for index, g in enumerate(grads):
+            for capture in self.captures.get((node, index), ()):
+                capture.value = g
+
+
+def node_kind(node: Any) -> Any:
+    """Returns the Kind (engine and device) a node's gradients live on."""
+    if type(node) is AccumulateGrad:
+        leaf = node.leaf()
+        return leaf._kind if leaf is not None else _NO_LEAF
+    return node.kind
+
+
+class _NoLeaf:
+    class F:
+        @staticmethod
+        def add(x: Any, y: Any) -> Any:
+            return x
+
+    @staticmethod
+    def of(array: Any) -> Any:
+        raise RuntimeError("the leaf tensor of this gradient is gone")
+
+
+_NO_LEAF = _NoLeaf
+
+
+def _place(edge: Any) -> tuple[Any, int]:
+    return (edge.node, edge.index) if type(edge) is Output else (edge, 0)
+
+
+def _node_of(edge: Any) -> Any:
+    return edge.node if type(edge) is Output else edge
+
+
+def release(node: Node) -> None:
+    """Lets go of what a node saved; its second use raises."""
+    if node.saved:
+        node.saved = FREED
+        node.sources = node.cell = None
+
+
+def check_versions(node: Node) -> None:
+    """Raises PyTorch's error if a saved tensor was written in place since it was saved."""
+    versions = node.versions
+    for place, source in enumerate(node.sources):
+        if isinstance(source, Tensor):
+            cell = source._cell
+            if cell is not None:
+                expected = versions[place] if versions is not None else 0
+                if cell.version != expected:
+                    raise unpack_error(node, source, 0, cell.version, expected)
+        elif type(source) in (list, tuple):
+            now = sum(x._cell.version for x in source if isinstance(x, Tensor) and x._cell is not None)
+            expected = versions[place] if versions is not None else 0
+            if now != expected:
+                written = next(x for x in source if isinstance(x, Tensor) and x._cell is not None and x._cell.version)
+                raise unpack_error(node, written, 0, now, expected)
+    if node.cell is not None and node.cell.version != versions[-1]:
+        raise unpack_error(node, _saved_output(node), 0, node.cell.version, versions[-1])
+
+
+def _saved_output(node: Node) -> Tensor:
+    place = next(i for i, (code, _) in enumerate(node.plan.items) if code == 3)
+    out = wrap(node.saved[place], node.kind.of(node.saved[place]))
+    out._cell = node.cell
+    out._view = None
+    out._node = node if node.outputs is None else Output(node, 0)
+    return out
+
+
+def node_vjp(node: Node, g: Any, create_graph: bool) -> Sequence[Any]:
+    """Returns the gradient of every tensor input of a node (None where not needed or not defined)."""
+    check_versions(node)
+    special = getattr(node.op, "node_vjp", None)
+    if special is not None:
+        return special(node, g, create_graph)
+    if node.outputs is not None:
+        g = _defined(node, g, create_graph)
+    if not node.plan.rules or (create_graph and node.op.fused_rule):
+        return _composed_vjp(node, g, create_graph)
+    F: Any = TENSOR_SPACE if create_graph else node.kind.F
+    values = _tensor_values(node) if create_graph else node.saved
+    grads: list[Any] = [None] * len(node.edges)
+    needs = tuple(edge is not None for edge in node.edges)
+    for edge, rule, places in node.plan.rules:
+        result = rule(F, g, *[values[place] if place >= 0 else needs for place in places])
+        if edge is None:
+            grads = list(result)
+        else:
+            grads[edge] = result
+    if node.fix is not None:
+        for edge, shape in enumerate(node.fix):
+            if shape is not None and grads[edge] is not None:
+                grads[edge] = F.unbroadcast(grads[edge], shape)
+    return grads
+
+
+def _defined(node: Node, grads: tuple, create_graph: bool) -> tuple:
+    filled = []
+    for g, (shape, kind) in zip(grads, node.outputs, strict=True):
+        if g is None:
+            zeros = kind.F.full(shape, 0, kind.dtype, kind.native_device)
+            g = wrap(zeros, kind) if create_graph else zeros
+        filled.append(g)
+    return tuple(filled)
+
+
+def _tensor_values(node: Node) -> list[Any]:
+    values = []
+    for place, (source, saved) in enumerate(zip(node.sources, node.saved, strict=True)):
+        if source is not None:
+            values.append(source)
+        elif node.plan.items[place][0] == 3:
+            values.append(_saved_output(node))
+        elif node.plan.items[place][0] == 4:
+            values.append(wrap(saved, node.kind.of(saved)))
+        else:
+            values.append(saved)
+    return values
+
+
+def _composed_vjp(node: Node, g: Any, create_graph: bool) -> Sequence[Any]:
+    """Differentiates the default composition of an op that has no rule of its own."""
+    kind = node.kind
+    values, leaves = list(node.sources), []
+    for place, value in enumerate(values):
+        if isinstance(value, Tensor):
+            leaves.append(_leaf_of(value, node.saved[place]))
+            values[place] = leaves[-1]
+        elif node.op.variadic and place == 0:
+            fresh = [_leaf_of(item, raw) for item, raw in zip(value, node.saved[place], strict=True)]
+            leaves += fresh
+            values[place] = fresh
+        else:
+            values[place] = node.saved[place]
+    token = modes.grad_mode.set(True)
+    try:
+        outs = node.op.forward(TENSOR_SPACE, *values)
+    finally:
+        modes.grad_mode.reset(token)
+    if node.op.residuals:
+        outs = outs[: node.op.outputs]
+    outs = outs if isinstance(outs, tuple) else (outs,)
+    gs = g if isinstance(g, tuple) else (g,)
+    roots = [(out, x if create_graph else wrap(x, kind.of(x))) for out, x in zip(outs, gs, strict=False) if out._node is not None]
+    wanted = [leaf for leaf, edge in zip(leaves, node.edges, strict=True) if edge is not None]
+    found = iter(run_backward([r[0] for r in roots], [r[1] for r in roots], inputs=wanted, keep_graph=create_graph,
+                              create_graph=create_graph, allow_unused=True))
+    if create_graph:
+        return [None if edge is None else next(found) for edge in node.edges]
+    return [None if edge is None else _raw_or_none(next(found)) for edge in node.edges]
+
+
+def _raw_or_none(x: Tensor | None) -> Any:
+    return None if x is None else array_of(x)
+
+
+def _leaf_of(source: Tensor, raw: Any) -> Tensor:
+    # Under create_graph the recomputed graph must reach through the original input, so the leaf is an identity of it:
+    # its node is the input's own, and gradients captured there are gradients of the original place.
+    leaf = wrap(raw, source._kind)
+    if source._node is not None:
+        return IDENTITY(source)
+    return leaf
+
+
+def accumulate(leaf: Tensor, g: Any, create_graph: bool) -> None:
+    """Adds a gradient to `leaf.grad`; outside create_graph in place, as PyTorch does."""
+    old = getattr(leaf, "_grad", None)
+    if create_graph:
+        leaf._grad = g if old is None else TENSOR_SPACE.add(old, g)
+        return
+    kind = leaf._kind
+    if old is None:
+        leaf._grad = wrap(_own_copy(kind, g), kind)
+    elif kind.mutable and old._node is None:
+        from torchplug._core.tensor import write
+
+        write(old, kind.F.add(array_of(old), g))
+    else:
+        from torchplug._core.tensor import write
+
+        write(old, kind.F.add(array_of(old), g))
+
+
+def _own_copy(kind: Any, g: Any) -> Any:
+    """Returns `g` if nothing else can hold it, else a copy: two leaves must not share a gradient."""
+    if not kind.mutable:
+        return g
+    if sys.getrefcount(g) > 5 or getattr(g, "base", g) is not None:
+        return kind.F.copy(g)
+    return g
+
+
+def run_backward(
+    roots: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    *,
+    inputs: Sequence[Tensor] | None = None,
+    keep_graph: bool = False,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    accumulate_inputs: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Sends gradients from `roots` to the leaves (or to `inputs`, whose gradients it returns)."""
+    captures = [_Capture(x) for x in inputs] if inputs is not None else None
+    task = GraphTask(keep_graph=keep_graph, create_graph=create_graph,
+                     captures=None if accumulate_inputs else captures, accumulate=inputs is None or accumulate_inputs)
+    if captures is not None:
+        if accumulate_inputs:
+            task.captures = {_place(c.edge): [c] for c in captures}
+        task.restrict([_node_of(root._node) for root in roots])
+        if accumulate_inputs:
+            task.captures = {}
+    for root, g in zip(roots, grads, strict=True):
+        task.send(root._node, g if create_graph else array_of(g))
+    token = modes.grad_mode.set(create_graph)
+    try:
+        task.run()
+    finally:
+        modes.grad_mode.reset(token)
+    if captures is None or accumulate_inputs:
+        return ()
+    return tuple(_captured(capture, create_graph, allow_unused) for capture in captures)
+
+
+def _captured(capture: _Capture, create_graph: bool, allow_unused: bool) -> Tensor | None:
+    value = capture.value
+    if value is None:
+        if not allow_unused:
+            raise RuntimeError(
+                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
+                "this is the desired behavior."
+            )
+        return None
+    if create_graph:
+        return value
+    kind = capture.tensor._kind
+    return wrap(_own_copy(kind, value), kind)

@@ -1,0 +1,133 @@
+"""Switches for gradient recording, as context managers and decorators."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any
+
+from torchplug._core import modes
+
+__all__ = [
+    "enable_grad", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "no_grad", "set_grad_enabled",
+]  # fmt: skip
+
+
+class _Mode:
+    """A mode that is entered with `with` or put on a function, generator functions included."""
+
+    variable: ContextVar[bool] = modes.grad_mode
+    value: bool
+
+    def __new__(cls, function: Any = None) -> Any:
+        mode = object.__new__(cls)
+        mode._tokens = []
+        return mode(function) if callable(function) else mode
+
+    def __enter__(self) -> None:
+        self._tokens.append(self.variable.set(self.value))
+
+    def __exit__(self, *_: object) -> None:
+        self.variable.reset(self._tokens.pop())
+
+    _tokens: list[Token[bool]]
+
+    def clone(self) -> Any:
+        return type(self)()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return _decorated(self.clone, function)
+
+
+def _decorated(make: Callable[[], Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    if getattr(function, "__code__", None) is not None and function.__code__.co_flags & 0x20:
+
+        @functools.wraps(function)
+        def generator(*args: Any, **kwargs: Any) -> Any:
+            steps = function(*args, **kwargs)
+            try:
+                with make():
+                    value = next(steps)
+                while True:
+                    sent = yield value
+                    with make():
+                        value = steps.send(sent)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                steps.close()
+
+        return generator
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with make():
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+class no_grad(_Mode):  # noqa: N801 -- PyTorch's name
+    """Switches gradient recording off."""
+
+    value = False
+
+
+class enable_grad(_Mode):  # noqa: N801 -- PyTorch's name
+    """Switches gradient recording on."""
+
+    value = True
+
+
+class set_grad_enabled:  # noqa: N801 -- PyTorch's name
+    """Switches gradient recording on or off: at once when called, restored at the end of a with block."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self.previous = modes.grad_mode.get()
+        modes.grad_mode.set(self.mode)
+
+    def __enter__(self) -> None:
+        modes.grad_mode.set(self.mode)
+
+    def __exit__(self, *_: object) -> None:
+        modes.grad_mode.set(self.previous)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        modes.grad_mode.set(self.previous)
+        return _decorated(lambda: set_grad_enabled(self.mode), function)
+
+
+class inference_mode:  # noqa: N801 -- PyTorch's name
+    """Switches recording off for good: tensors made inside can never require grad."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        made = object.__new__(cls)
+        made.mode = True if callable(mode) else bool(mode)
+        made._tokens = []
+        return made(mode) if callable(mode) else made
+
+    mode: bool
+    _tokens: list[Any]
+
+    def __enter__(self) -> None:
+        self._tokens.append((modes.inference.set(self.mode), modes.grad_mode.set(False if self.mode else modes.grad_mode.get())))
+
+    def __exit__(self, *_: object) -> None:
+        inference, grad = self._tokens.pop()
+        modes.grad_mode.reset(grad)
+        modes.inference.reset(inference)
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return _decorated(lambda: inference_mode(self.mode), function)
+
+
+def is_grad_enabled() -> bool:
+    """Says whether gradients are being recorded."""
+    return modes.grad_mode.get()
+
+
+def is_inference_mode_enabled() -> bool:
+    """Says whether inference mode is on."""
+    return modes.inference.get()

@@ -1,0 +1,12 @@
+"""The declared functions, one family per module; importing this package fills the table of declarations."""
+
+import importlib
+
+FAMILIES = (
+    "structure", "arithmetic", "views", "creation", "filling", "pointwise", "comparison", "reductions", "indexing", "joining",
+    "ordering", "linear", "triangles", "scans", "activations", "losses", "convolution", "pooling", "normalization", "embedding",
+    "randomness", "tests", "transfer",
+)  # fmt: skip
+
+for _family in FAMILIES:
+    importlib.import_module(f"torchplug.ops.{_family}")

@@ -1,0 +1,454 @@
+"""Tensors from nothing, from Python data and from other libraries' arrays."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
+
+from torchplug._core import modes
+from torchplug._core.declare import declare
+from torchplug._core.device import resolve
+from torchplug._core.dims import as_shape
+from torchplug._core.kind import Kind
+from torchplug._core.modes import default_dtype
+from torchplug._core.promotion import promote_types, scalar_dtype
+from torchplug._core.tensor import Tensor, alias, array_of, cell_of, shape_of, wrap
+
+__all__ = [
+    "arange", "as_tensor", "asarray", "clone", "empty", "empty_like", "empty_strided", "eye", "from_dlpack", "from_numpy", "full",
+    "full_like", "kind_for", "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "tril_indices",
+    "triu_indices", "zeros", "zeros_like",
+]  # fmt: skip
+
+Layout = Any
+
+
+def kind_for(dtype: DType | None, device: Any) -> Kind:
+    """Returns the kind of a new tensor from the `dtype=` and `device=` of a factory function."""
+    if dtype is not None and not isinstance(dtype, DType):
+        dtype = _as_dtype(dtype)
+    engine, native = resolve(device)
+    return engine.kind(dtype or default_dtype(), native)
+
+
+def _as_dtype(dtype: Any) -> DType:
+    if dtype in (float, int, bool, complex):
+        return {float: default_dtype(), int: dt.int64, bool: dt.bool_, complex: default_dtype().to_complex()}[dtype]
+    raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
+
+
+def finish(array: Any, kind: Kind, requires_grad: bool = False) -> Tensor:
+    """Returns a fresh tensor, a leaf that requires grad if asked."""
+    out = wrap(array, kind)
+    if modes.inference.get():
+        out._inference = True
+    return out.requires_grad_() if requires_grad else out
+
+
+def _checked_shape(sizes: tuple) -> tuple[int, ...]:
+    shape = as_shape(sizes)
+    for size in shape:
+        if size < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {size}: {list(shape)}")
+    return shape
+
+
+def _factory(name: str, value: float, doc: str) -> Any:
+    def function(*size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Layout = None, device: Any = None,
+                 requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, names: Any = None,
+                 **keywords: Any) -> Tensor:
+        if "size" in keywords:
+            size = (keywords.pop("size"),)
+        if keywords:
+            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
+        shape = _checked_shape(size)
+        kind = kind_for(dtype, device)
+        made = finish(kind.F.full(shape, value, kind.dtype, kind.native_device), kind, requires_grad)
+        return made if out is None else _into(out, made, name)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    function.__module__ = "torchplug"
+    return declare(method=False)(function)
+
+
+def _into(out: Tensor, made: Tensor, name: str) -> Tensor:
+    from torchplug._core.inplace import write_out
+
+    return write_out(out, made, name)
+
+
+zeros = _factory("zeros", 0, """Returns a new tensor of zeros of the given size.""")
+ones = _factory("ones", 1, """Returns a new tensor of ones of the given size.""")
+empty = _factory("empty", 0, """Returns a new tensor of the given size whose values are not to be relied on (they are zeros).""")
+
+
+@declare(method=False)
+def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout = None,
+         device: Any = None, requires_grad: bool = False, pin_memory: bool = False, names: Any = None) -> Tensor:
+    """Returns a new tensor filled with a number; its dtype follows the number unless given."""
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    kind = kind_for(dtype or scalar_dtype(fill_value), device)
+    made = finish(_full(kind, _checked_shape((size,)), fill_value), kind, requires_grad)
+    return made if out is None else _into(out, made, "full")
+
+
+def _full(kind: Kind, shape: tuple[int, ...], value: Any) -> Any:
+    if isinstance(value, complex) and not kind.dtype.is_complex:
+        raise RuntimeError(f"value cannot be converted to type {kind.dtype.name} without overflow")
+    if kind.dtype.kind in ("int", "uint") and isinstance(value, float):
+        if not math.isfinite(value):
+            raise RuntimeError(f"value cannot be converted to type {kind.dtype.name}_t without overflow")
+        value = int(value)
+    try:
+        return kind.F.full(shape, value, kind.dtype, kind.native_device)
+    except OverflowError:
+        raise RuntimeError(f"value cannot be converted to type {kind.dtype.name}_t without overflow") from None
+
+
+def _like_factory(name: str, value: float, doc: str) -> Any:
+    def function(input: Tensor, *, dtype: DType | None = None, layout: Layout = None, device: Any = None,
+                 requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
+        kind = kind_like(input, dtype, device)
+        return finish(kind.F.full(shape_of(input), value, kind.dtype, kind.native_device), kind, requires_grad)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    function.__module__ = "torchplug"
+    return declare(method=False)(function)
+
+
+def kind_like(input: Tensor, dtype: DType | None, device: Any) -> Kind:
+    """Returns the kind of a tensor made like another, unless dtype or device say otherwise."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    if device is not None:
+        return kind_for(dtype or input._kind.dtype, device)
+    return input._kind if dtype is None else input._kind.to(dtype)
+
+
+zeros_like = _like_factory("zeros_like", 0, """Returns zeros of the size, dtype and device of `input`.""")
+ones_like = _like_factory("ones_like", 1, """Returns ones of the size, dtype and device of `input`.""")
+empty_like = _like_factory("empty_like", 0, """Returns a tensor like `input` whose values are not to be relied on (zeros).""")
+
+
+@declare(method=False)
+def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, layout: Layout = None, device: Any = None,
+              requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
+    """Returns a number repeated over the size, dtype and device of `input`."""
+    kind = kind_like(input, dtype, device)
+    return finish(_full(kind, shape_of(input), fill_value), kind, requires_grad)
+
+
+@declare(method=False)
+def empty_strided(size: Any, stride: Any, *, dtype: DType | None = None, layout: Layout = None, device: Any = None,
+                  requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """Returns a tensor with the given size and stride (in elements)."""
+    size, stride = as_shape((size,)), as_shape((stride,))
+    reach = 1 + sum((length - 1) * step for length, step in zip(size, stride, strict=True)) if 0 not in size else 0
+    view = zeros(reach, dtype=dtype, device=device).as_strided(size, stride)
+    return view.requires_grad_() if requires_grad else view
+
+
+@declare(method=False)
+def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: DType | None = None,
+           layout: Layout = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """Returns start, start + step, ... below end: ceil((end - start) / step) numbers, int64 if all arguments are ints."""
+    start, end, step = (value.item() if isinstance(value, Tensor) else value for value in (start, end, step))
+    if end is None:
+        start, end = 0, start
+    if dtype is None:
+        whole = all(isinstance(value, (int, np.integer)) for value in (start, end, step))
+        dtype = dt.int64 if whole else default_dtype()
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (step > 0 and start > end) or (step < 0 and start < end):
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    kind = kind_for(dtype, device)
+    if kind.inexact:
+        count = math.ceil((end - start) / step)
+        # start + i * step in double, as PyTorch computes it, so that errors do not add up along the way.
+        values = (start + np.arange(count, dtype=np.float64) * step).astype(kind.dtype.numpy)
+        array = kind.F.from_numpy(values, kind.native_device)
+    else:
+        array = kind.F.arange(int(start), int(end) if float(end).is_integer() else math.ceil(end), int(step), kind.dtype,
+                              kind.native_device)
+    made = finish(array, kind, requires_grad)
+    return made if out is None else _into(out, made, "arange")
+
+
+@declare(method=False)
+def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout = None,
+             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """Returns `steps` evenly spaced numbers from start to end, both included."""
+    start, end = (value.item() if isinstance(value, Tensor) else value for value in (start, end))
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    kind = kind_for(dtype, device)
+    made = finish(kind.F.from_numpy(_line(start, end, int(steps), kind.dtype), kind.native_device), kind, requires_grad)
+    return made if out is None else _into(out, made, "linspace")
+
+
+def _line(start: Any, end: Any, steps: int, dtype: DType) -> np.ndarray:
+    """Counts up from start in the first half and down from end in the second, in the dtype, as PyTorch does."""
+    work = np.dtype(np.float32) if dtype in (dt.float16, dt.bfloat16) else dtype.numpy if dtype.is_floating_point or dtype.is_complex \
+        else np.dtype(np.float64)
+    if steps == 1:
+        return np.full(1, start).astype(dtype.numpy)
+    if steps == 0:
+        return np.empty(0, dtype.numpy)
+    first, last = work.type(start), work.type(end)
+    step = (last - first) / work.type(steps - 1)
+    places = np.arange(steps)
+    half = steps // 2
+    low = first + step * places.astype(work)
+    high = last - step * (steps - 1 - places).astype(work)
+    return np.where(places < half, low, high).astype(dtype.numpy)
+
+
+@declare(method=False)
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: DType | None = None,
+             layout: Layout = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Returns base ** x for `steps` evenly spaced x from start to end."""
+    kind = kind_for(dtype, device)
+    exponents = _line(float(start), float(end), int(steps), dt.float64)
+    made = finish(kind.F.from_numpy((base**exponents).astype(kind.dtype.numpy), kind.native_device), kind, requires_grad)
+    return made if out is None else _into(out, made, "logspace")
+
+
+@declare(method=False)
+def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout = None,
+        device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Returns an n × m matrix with ones on the diagonal."""
+    for size, name in ((n, "n"), (m, "m")):
+        if size is not None and size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
+    kind = kind_for(dtype, device)
+    made = finish(kind.F.from_numpy(np.eye(n, m, dtype=kind.dtype.numpy), kind.native_device), kind, requires_grad)
+    return made if out is None else _into(out, made, "eye")
+
+
+@declare(method=False)
+def scalar_tensor(value: Any, *, dtype: DType | None = None, layout: Layout = None, device: Any = None,
+                  requires_grad: bool = False) -> Tensor:
+    """Returns a 0-d tensor of a number, in the default dtype unless given."""
+    return full((), value, dtype=dtype or default_dtype(), device=device, requires_grad=requires_grad)
+
+
+def _indices(rows: int, columns: int, keep: Any, dtype: DType, device: Any) -> Tensor:
+    kind = kind_for(dtype, device)
+    found = np.nonzero(keep(np.arange(rows)[:, None], np.arange(columns)[None, :]))
+    return finish(kind.F.from_numpy(np.stack(found).astype(kind.dtype.numpy), kind.native_device), kind)
+
+
+@declare(method=False)
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout = None) -> Tensor:
+    """Returns the indices of the lower triangle of a row × col matrix, shape (2, n)."""
+    return _indices(row, col, lambda i, j: j <= i + offset, dtype, device)
+
+
+@declare(method=False)
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout = None) -> Tensor:
+    """Returns the indices of the upper triangle of a row × col matrix, shape (2, n)."""
+    return _indices(row, col, lambda i, j: j >= i + offset, dtype, device)
+
+
+# ---- from data -------------------------------------------------------------------------------------------------------
+
+
+@declare(method=False)
+def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False, names: Any = None) -> Tensor:
+    """Returns a new tensor with a copy of the data: numbers, nested sequences, NumPy arrays, tensors."""
+    if isinstance(data, Tensor):
+        import warnings
+
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+            "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+            UserWarning, stacklevel=2,
+        )  # fmt: skip
+        copied = data.detach().to(dtype=dtype or data._kind.dtype, device=data.device if device is None else device).clone()
+        return copied.requires_grad_() if requires_grad else copied
+    values, found = _host_values(data, dtype)
+    kind = kind_for(dtype or found, device)
+    array = kind.F.from_numpy(_converted(values, kind.dtype, copy=True), kind.native_device)
+    return finish(array, kind, requires_grad)
+
+
+def _converted(values: np.ndarray, dtype: DType, copy: bool) -> np.ndarray:
+    if values.dtype == dtype.numpy:
+        return np.array(values) if copy else values
+    if values.dtype.kind == "c" and not dtype.is_complex:
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    with np.errstate(all="ignore"):
+        return values.astype(dtype.numpy)
+
+
+def _host_values(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
+    """Returns the data as a host array and the dtype PyTorch would choose for it."""
+    if isinstance(data, np.ndarray) or isinstance(data, np.generic):
+        values = np.asarray(data)
+        return values, dt.from_numpy_dtype(values.dtype)
+    if isinstance(data, (bool, int, float, complex)):
+        return _number(data, dtype), scalar_dtype(data)
+    if isinstance(data, (str, bytes)) or data is None:
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'" if not isinstance(data, type(None)) else
+                        "Could not infer dtype of NoneType")
+    if hasattr(data, "__array__") and not isinstance(data, (list, tuple)):
+        values = np.asarray(data)
+        return values, dt.from_numpy_dtype(values.dtype)
+    if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
+        return _sequence(data, dtype)
+    raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+
+
+def _number(value: Any, dtype: DType | None) -> np.ndarray:
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
+        raise RuntimeError("Overflow when unpacking long long")
+    if dtype is not None and dtype.kind in ("int", "uint") and isinstance(value, float) and not math.isfinite(value):
+        raise RuntimeError("cannot convert float NaN to integer" if value != value else "cannot convert float infinity to integer")
+    return np.asarray(value)
+
+
+def _sequence(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
+    shape = _nested_shape(data)
+    flat: list[Any] = []
+    _flatten(data, shape, 0, flat)
+    if not flat:
+        return np.empty(shape, (default_dtype()).numpy), default_dtype()
+    found = _common_dtype(flat)
+    target = dtype or found
+    if target.kind in ("int", "uint"):
+        for value in flat:
+            _number(value, target)
+    layout = found.numpy if not (found is dt.float32 or found is dt.float16 or found is dt.bfloat16) else np.dtype(np.float64)
+    try:
+        return np.array(flat, dtype=layout).reshape(shape), found
+    except OverflowError:
+        raise RuntimeError("Overflow when unpacking long long") from None
+
+
+def _nested_shape(data: Any) -> tuple[int, ...]:
+    shape = []
+    while isinstance(data, (list, tuple, range)) or (hasattr(data, "__len__") and not isinstance(data, (str, bytes, Tensor, np.ndarray))):
+        shape.append(len(data))
+        if not len(data):
+            break
+        data = data[0]
+    if isinstance(data, Tensor):
+        shape.extend(shape_of(data))
+    elif isinstance(data, np.ndarray):
+        shape.extend(data.shape)
+    return tuple(shape)
+
+
+def _flatten(data: Any, shape: tuple[int, ...], depth: int, flat: list[Any]) -> None:
+    if isinstance(data, (str, bytes)):
+        raise ValueError(f"too many dimensions '{type(data).__name__}'")
+    if isinstance(data, Tensor):
+        data = data.detach().cpu().tolist() if shape_of(data) else data.item()
+    elif isinstance(data, np.ndarray):
+        data = data.tolist()
+    elif isinstance(data, np.generic):
+        data = data.item()
+    if depth == len(shape):
+        if not isinstance(data, (bool, int, float, complex)):
+            if hasattr(data, "__len__"):
+                raise ValueError(f"expected {'number' if depth else 'sequence'}, got sequence of length {len(data)} at dim {depth}")
+            raise TypeError(f"must be real number, not {type(data).__name__}")
+        flat.append(data)
+        return
+    if not hasattr(data, "__len__"):
+        raise TypeError(f"expected a sequence of length {shape[depth]} at dim {depth}, got {type(data).__name__}") \
+            if not isinstance(data, (int, float)) else TypeError(f"expected sequence of length {shape[depth]} at dim {depth} (got {type(data).__name__})")
+    if len(data) != shape[depth]:
+        raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(data)})")
+    for entry in data:
+        _flatten(entry, shape, depth + 1, flat)
+
+
+def _common_dtype(flat: list[Any]) -> DType:
+    kinds = {type(value) for value in flat}
+    found: DType | None = None
+    for kind in kinds:
+        dtype = scalar_dtype(kind(0))
+        found = dtype if found is None else promote_types(found, dtype)
+    assert found is not None
+    return found
+
+
+@declare(method=False)
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """Returns a tensor on the memory of a NumPy array (numpy backend; a copy on the default device of any other)."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    if any(step < 0 for step in ndarray.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
+            "supported. (You can probably work around this by making a copy of your array  with array.copy().) "
+        )
+    if ndarray.dtype.byteorder == ">" or (ndarray.dtype.byteorder == "=" and False):
+        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.")
+    engine, native = resolve(None)
+    kind = engine.kind(dt.from_numpy_dtype(ndarray.dtype), native)
+    out = finish(kind.F.from_numpy(ndarray, native), kind)
+    if kind.mutable:
+        cell_of(out)
+    return out
+
+
+@declare(method=False)
+def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
+    """Returns data as a tensor, sharing memory where possible: the same tensor, or a NumPy array's memory."""
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype or data._kind.dtype, device=data.device if device is None else device)
+    if isinstance(data, np.ndarray):
+        found = dt.from_numpy_dtype(data.dtype)
+        kind = kind_for(dtype or found, device)
+        if kind.dtype is found:
+            return finish(kind.F.from_numpy(data if all(s >= 0 for s in data.strides) else data.copy(), kind.native_device), kind)
+    return tensor(data, dtype=dtype, device=device)
+
+
+@declare(method=False)
+def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None,
+            requires_grad: bool = False) -> Tensor:
+    """Returns an object as a tensor; `copy` True always copies, False never does."""
+    out = as_tensor(obj, dtype, device)
+    if copy:
+        out = out.detach().clone()
+    elif copy is False and not isinstance(obj, (Tensor, np.ndarray)):
+        raise ValueError("can't alias arbitrary sequence into a tensor.")
+    return out.requires_grad_() if requires_grad else out
+
+
+@declare(method=False)
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """Returns a tensor on the memory of another library's array, through DLPack."""
+    if isinstance(ext_tensor, Tensor):
+        return alias(ext_tensor)
+    engine, native = resolve(device)
+    importer = getattr(engine.backend, "from_dlpack", None)
+    if importer is not None:
+        array = importer(ext_tensor)
+        kind = engine.adopt(array)
+    else:
+        values = np.from_dlpack(ext_tensor)
+        kind = engine.kind(dt.from_numpy_dtype(values.dtype), native)
+        array = kind.F.from_numpy(values, native)
+    out = finish(array, kind)
+    return out.clone() if copy else out
+
+
+@declare(samples=lambda make: [], method=True)
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """Returns a copy with history."""
+    from torchplug.ops.views import CLONE
+
+    return CLONE(input)

@@ -1,0 +1,27 @@
+"""The socket: what a torchplug backend is, how it is found, and the words both sides share."""
+
+from torchplug_spec.array_api import ArrayAPIBackend
+from torchplug_spec.backend import API_VERSION, CAPABILITIES, Backend, kernel, required_functions
+from torchplug_spec.dtypes import DType
+from torchplug_spec.errors import (
+    BackendContractError,
+    BackendError,
+    BackendNotFoundError,
+    BackendUnavailableError,
+    NotSupportedError,
+)
+
+__all__ = [
+    "API_VERSION",
+    "CAPABILITIES",
+    "ArrayAPIBackend",
+    "Backend",
+    "BackendContractError",
+    "BackendError",
+    "BackendNotFoundError",
+    "BackendUnavailableError",
+    "DType",
+    "NotSupportedError",
+    "kernel",
+    "required_functions",
+]
