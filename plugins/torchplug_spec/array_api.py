@@ -20,7 +20,7 @@ _DIRECT = (
 """Functions of the contract that are the namespace's own, argument for argument."""
 
 _EXTRA_ELEMENTWISE = (
-    "negative", "positive", "sign", "square", "reciprocal", "expm1", "log1p", "log2", "log10", "tan", "asin", "acos",
+    "negative", "positive", "square", "reciprocal", "expm1", "log1p", "log2", "log10", "tan", "asin", "acos",
     "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "ceil", "trunc", "isnan", "isinf", "isfinite", "signbit",
     "logical_not", "logical_and", "logical_or", "logical_xor", "atan2", "hypot", "copysign", "nextafter", "logaddexp",
     "less_equal", "greater", "greater_equal", "not_equal", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift",
@@ -254,8 +254,8 @@ class ArrayAPIBackend(Backend):
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         """Returns `x` with `values` added at `indices`; a segmented sum, because the standard has no scatter.
 
-        After sorting, equal indices are neighbours. Doubling strides (Hillis and Steele 1986) leave the sum of each run at its
-        first element in log2(n) steps; every place of `x` then looks its run up.
+        After sorting, equal indices are neighbours. Doubling strides (Hillis and Steele 1986) leave the sum of each run
+        at its first element in log2(n) steps; every place of `x` then looks its run up.
         """
         xp, count = self.xp, values.shape[0]
         if count == 0 or x.shape[0] == 0:

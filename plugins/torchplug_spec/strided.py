@@ -1,0 +1,191 @@
+"""A backend over strided arrays that are written in place and have NumPy's methods: what NumPy and CuPy share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from torchplug_spec.array_api import ArrayAPIBackend
+from torchplug_spec.backend import Array, Axis, Shape
+from torchplug_spec.dtypes import DType
+
+__all__ = ["HALF_CHARACTERS", "StridedBackend"]
+
+HALF_CHARACTERS = "eE"
+"""The NumPy type characters of float16 and bfloat16, which accumulate in float32."""
+
+
+class StridedBackend(ArrayAPIBackend):
+    """Implements the functions whose NumPy and CuPy spellings are one; `xp` is the library.
+
+    A subclass adds devices, transfers, `as_strided` and `storage_of`.
+    """
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"mutable", "complex", "float64"})
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Returns function(*args); where the library warns of inf and NaN, without the warning."""
+        return function(*args)
+
+    # ---- creation ---------------------------------------------------------------------------------------------------
+
+    def full(self, shape: Shape, value: complex, dtype: DType, device: str) -> Array:
+        if value == 0 and (dtype.is_complex or math.copysign(1.0, value.real) > 0):
+            return self.xp.zeros(shape, dtype.numpy)
+        out = self.xp.empty(shape, dtype.numpy)
+        out.fill(value)
+        return out
+
+    def arange(self, start: float, stop: float, step: float, dtype: DType, device: str) -> Array:
+        """Element i is start + i * step, rounded once: the library's own rounds the step to the element type first."""
+        if dtype.is_floating_point:
+            count = max(0, math.ceil((stop - start) / step))
+            places = self.xp.arange(count, dtype="float64")
+            return (places * step + start).astype(dtype.numpy)
+        return self.xp.arange(start, stop, step).astype(dtype.numpy, copy=False)
+
+    def astype(self, x: Array, dtype: DType) -> Array:
+        """Returns a converted copy, also when the type stays."""
+        if x.dtype.kind == "c" and not dtype.is_complex and dtype.kind != "bool":
+            x = x.real
+        return self.run(x.astype, dtype.numpy)
+
+    # ---- elementwise ------------------------------------------------------------------------------------------------
+
+    def remainder(self, x: Array, y: Array) -> Array:
+        out = self.run(self.xp.remainder, x, y)
+        if out.dtype.kind in "iub":
+            return out
+        # A remainder of zero has the sign of x (C's fmod, PyTorch); Python and NumPy give it the sign of y.
+        return self.xp.where(out == 0, self.xp.copysign(out, x), out)
+
+    def pow(self, x: Array, y: Array) -> Array:
+        if type(y) is float or type(y) is int:
+            special = _POWERS.get(y)
+            if special is not None and x.dtype.kind in "fc":
+                return self.run(special, self.xp, x)
+        kind = y.dtype.kind if hasattr(y, "dtype") else "i" if type(y) is int else "f"
+        if kind == "i" and (not hasattr(x, "dtype") or x.dtype.kind in "iu"):
+            return self._integer_power(x, y)
+        return self.run(self.xp.power, x, y)
+
+    def _integer_power(self, x: Array, y: Array) -> Array:
+        xp = self.xp
+        negative = xp.less(y, 0)
+        if not negative.any():
+            return xp.power(x, y)
+        # 1 and -1 have integer inverses; the inverse of anything else truncates to 0.
+        alternating = xp.where(xp.bitwise_and(y, 1) == 1, -1, 1)
+        inverse = xp.where(xp.equal(x, 1), 1, xp.where(xp.equal(x, -1), alternating, 0))
+        powers = xp.power(x, xp.where(negative, 0, y))
+        return xp.where(negative, inverse, powers).astype(powers.dtype)
+
+    def round(self, x: Array) -> Array:
+        return self.xp.rint(x) if x.dtype.kind in "fcV" else x.copy()
+
+    # ---- reductions -------------------------------------------------------------------------------------------------
+
+    def sum(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        dtype = x.dtype
+        if dtype.char in HALF_CHARACTERS:
+            return self.run(self.sum(x.astype("float32"), axis, keepdims).astype, dtype)
+        return self.run(x.sum, axis, dtype, None, keepdims)
+
+    def prod(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        dtype = x.dtype
+        if dtype.char in HALF_CHARACTERS:
+            return self.run(self.prod(x.astype("float32"), axis, keepdims).astype, dtype)
+        return self.run(x.prod, axis, dtype, None, keepdims)
+
+    def max(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        return self.run(x.max, axis, None, keepdims)
+
+    def _min(self, x: Array, axis: Axis, keepdims: bool) -> Array:
+        return self.run(x.min, axis, None, keepdims)
+
+    def argmax(self, x: Array, axis: int, keepdims: bool) -> Array:
+        return x.argmax(axis, keepdims=True) if keepdims else x.argmax(axis)
+
+    def _argmin(self, x: Array, axis: int, keepdims: bool) -> Array:
+        return x.argmin(axis, keepdims=True) if keepdims else x.argmin(axis)
+
+    # ---- shapes and selection ---------------------------------------------------------------------------------------
+
+    def reshape(self, x: Array, shape: Shape) -> Array:
+        return x.reshape(shape)
+
+    def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return x.transpose(axes)
+
+    def concat(self, arrays: Sequence[Array], axis: int) -> Array:
+        return self.xp.concatenate(arrays, axis)
+
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
+        return x.take(indices, axis)
+
+    def argsort(self, x: Array, axis: int, descending: bool) -> Array:
+        if not descending:
+            return self.run(x.argsort, axis, "stable")
+        # Sorting the mirror image and mirroring back keeps equal elements in order; places count from the end.
+        mirrored = self._flip(self.run(self._flip(x, axis).argsort, axis, "stable"), axis)
+        return x.shape[axis] - 1 - mirrored
+
+    def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
+        out = x.copy()
+        self.run(self.xp.add.at, out, indices, values)
+        return out
+
+    def _sort(self, x: Array, axis: int, descending: bool) -> Array:
+        if descending:
+            return self._take_along_axis(x, self.argsort(x, axis, True), axis)
+        return self.run(self.xp.sort, x, axis, "stable")
+
+    def _flip(self, x: Array, axis: Axis) -> Array:
+        axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+        key = [slice(None)] * x.ndim
+        for each in axes:
+            key[each] = slice(None, None, -1)
+        return x[tuple(key)]
+
+    def _expand_dims(self, x: Array, axis: int) -> Array:
+        return x[(slice(None),) * (axis if axis >= 0 else axis + x.ndim + 1) + (None,)]
+
+    def _stack(self, arrays: Sequence[Array], axis: int) -> Array:
+        key = (slice(None),) * (axis if axis >= 0 else axis + arrays[0].ndim + 1) + (None,)
+        return self.xp.concatenate([x[key] for x in arrays], axis)
+
+    def _cumulative_sum(self, x: Array, axis: int) -> Array:
+        return self._accumulate(x.cumsum, x, axis)
+
+    def _cumulative_prod(self, x: Array, axis: int) -> Array:
+        return self._accumulate(x.cumprod, x, axis)
+
+    def _accumulate(self, cumulate: Callable[..., Array], x: Array, axis: int) -> Array:
+        if x.dtype.char in HALF_CHARACTERS:
+            return self.run(self.run(cumulate, axis, "float32").astype, x.dtype)
+        return self.run(cumulate, axis, x.dtype)
+
+    # ---- capabilities `mutable` and `complex` -----------------------------------------------------------------------
+
+    def strides_of(self, x: Array) -> Shape:
+        itemsize = x.itemsize
+        return tuple([stride // itemsize for stride in x.strides])
+
+    def complex(self, real: Array, imag: Array) -> Array:
+        out = self.xp.empty(real.shape, "complex64" if real.dtype.char == "f" else "complex128")
+        out.real = real
+        out.imag = imag
+        return out
+
+
+_POWERS: dict[float, Callable[[Any, Array], Array]] = {
+    0.5: lambda xp, x: xp.sqrt(x),
+    1: lambda xp, x: x.copy(),
+    2: lambda xp, x: xp.multiply(x, x),
+    3: lambda xp, x: xp.multiply(xp.multiply(x, x), x),
+    -1: lambda xp, x: xp.divide(1, x),
+    -0.5: lambda xp, x: xp.divide(1, xp.sqrt(x)),
+    -2: lambda xp, x: xp.divide(1, xp.multiply(x, x)),
+}
+"""Exponents PyTorch computes without `pow`, with the same rounding."""
