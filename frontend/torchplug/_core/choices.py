@@ -12,6 +12,7 @@ from torchplug._core.scalar_types import SCALARS, FloatType
 __all__ = [
     "check_multinomial",
     "inside_out_permutation",
+    "is_race",
     "permutation",
     "with_replacement",
     "without_replacement",
@@ -65,10 +66,21 @@ def check_multinomial(weights: NDArray[Any], num_samples: int, replacement: bool
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
     if categories > _MAX_CATEGORIES:
         raise RuntimeError("number of categories cannot exceed 2^24")
-    if not ((weights >= 0) & (weights <= scalar.largest)).all():
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    finite = weights <= scalar.largest
+    if is_race(num_samples, replacement):
+        if not (finite & (weights >= 0)).all():
+            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    elif not (weights >= 0).all():
+        raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
+    elif not finite.all():
+        raise RuntimeError("invalid multinomial distribution (encountering probability entry = infinity or NaN)")
     if not (weights > 0).any(-1).all():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+
+
+def is_race(num_samples: int, replacement: bool) -> bool:
+    """Returns whether samples come from `without_replacement`; a single one does, replaced or not."""
+    return num_samples == 1 or not replacement
 
 
 def with_replacement(weights: NDArray[Any], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -81,8 +93,9 @@ def with_replacement(weights: NDArray[Any], uniform: NDArray[np.float64]) -> NDA
     rows = zip(weights.reshape(-1, weights.shape[-1]), np.atleast_2d(uniform), np.atleast_2d(out), strict=True)
     for row, samples, found in rows:
         # Summed from left to right in the weights' own precision, as PyTorch sums.
-        cumulative = np.add.accumulate(row, dtype=exact)
-        cumulative /= cumulative[-1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            cumulative = np.add.accumulate(row, dtype=exact)
+            cumulative /= cumulative[-1]
         cumulative[-1] = 1
         found[:] = np.searchsorted(cumulative, samples)
     return out
@@ -93,7 +106,8 @@ def without_replacement(weights: NDArray[Any], exponential: NDArray[Any], num_sa
 
     Shape: weights and exponential (..., categories), result int64 (..., num_samples).
     """
-    priority: NDArray[Any] = weights / exponential
+    with np.errstate(all="ignore"):
+        priority: NDArray[Any] = weights / exponential
     if num_samples == 1:
         return np.asarray(priority.argmax(-1, keepdims=True), np.int64)
     order = np.argsort(-priority, axis=-1, kind="stable")

@@ -368,7 +368,7 @@ class HostGenerator:
         choices.check_multinomial(weights, num_samples, replacement)
         if weights.size == 0:
             return np.empty((*weights.shape[:-1], num_samples), np.int64)
-        if not replacement:
+        if choices.is_race(num_samples, replacement):
             return choices.without_replacement(weights, self.exponential(weights.shape, weights.dtype), num_samples)
         uniform = self._stream.doubles(weights.size // weights.shape[-1] * num_samples)
         return choices.with_replacement(weights, uniform.reshape(*weights.shape[:-1], num_samples))

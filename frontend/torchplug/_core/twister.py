@@ -92,7 +92,7 @@ class Twister:
 
         Raises TypeError for anything but a uint8 array, RuntimeError for another size or an impossible state.
         """
-        if not isinstance(state, np.ndarray) or state.dtype != np.uint8:
+        if getattr(state, "dtype", None) != np.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         if state.size != STATE_BYTES:
             raise RuntimeError(
