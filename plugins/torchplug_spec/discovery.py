@@ -89,7 +89,7 @@ def is_valid_name(name: object) -> bool:
 
 def built_in(name: str) -> Candidate:
     """Returns the engine `name` of this distribution, its version not read yet; KeyError if it is not one."""
-    return Candidate(name, f"{BUILT_IN[name]}:plugin", OWN)
+    return Candidate(name, _own_value(name), OWN)
 
 
 def with_version(candidate: Candidate) -> Candidate:
@@ -106,34 +106,42 @@ def with_version(candidate: Candidate) -> Candidate:
 
 def scan() -> Catalogue:
     """Reads the metadata of all installed distributions, and no module."""
-    refused: list[Candidate] = []
-    backends = {name: built_in(name) for name in BUILT_IN}
-    _sort_in(_entries(BACKENDS), backends, refused)
-    extensions: dict[str, Candidate] = {}
-    _sort_in(_entries(EXTENSIONS), extensions, refused)
-    return Catalogue(backends, extensions, tuple(refused))
+    backends, false_claims = _by_name(_entries(BACKENDS))
+    impostors = [_impostor(backends.pop(name)) for name in BUILT_IN if name in backends]
+    extensions, false_names = _by_name(_entries(EXTENSIONS))
+    own = {name: built_in(name) for name in BUILT_IN}
+    return Catalogue({**own, **backends}, extensions, (*impostors, *false_claims, *false_names))
 
 
-def _sort_in(found: Iterator[Candidate], accepted: dict[str, Candidate], refused: list[Candidate]) -> None:
+def _by_name(found: Iterator[Candidate]) -> tuple[dict[str, Candidate], list[Candidate]]:
+    """Returns the one candidate for each name, and those whose name or entry point is not valid."""
+    claims: dict[str, list[Candidate]] = {}
+    refused = []
     for candidate in found:
-        rival = accepted.get(candidate.name)
         if candidate.fault:
             refused.append(candidate)
-        elif rival is None:
-            accepted[candidate.name] = candidate
-        elif candidate.name not in BUILT_IN:
-            accepted[candidate.name] = _clash(rival, candidate)
-        elif candidate.value != rival.value:
-            fault = f"the name '{candidate.name}' belongs to torchplug's own engine, so this plugin is ignored"
-            refused.append(candidate._replace(fault=fault, remedy=f"uninstall {candidate.distribution}"))
+        elif candidate.value != _own_value(candidate.name):
+            claims.setdefault(candidate.name, []).append(candidate)
+    return {name: _settled(rivals) for name, rivals in claims.items()}, refused
 
 
-def _clash(first: Candidate, second: Candidate) -> Candidate:
-    # Whichever came first on sys.path would otherwise win silently, and differ from machine to machine.
-    owners = f"{first.fault.partition(': ')[2] or first.origin}, {second.origin}"
-    return first._replace(
-        fault=f"several distributions offer the name '{first.name}': {owners}", remedy="uninstall all but one of them"
-    )
+def _own_value(name: str) -> str:
+    return f"{BUILT_IN[name]}:plugin" if name in BUILT_IN else ""
+
+
+def _settled(rivals: list[Candidate]) -> Candidate:
+    if len(rivals) == 1:
+        return rivals[0]
+    # The first on sys.path would win silently, and that differs from machine to machine.
+    rivals.sort()
+    owners = ", ".join(rival.origin for rival in rivals)
+    fault = f"several distributions offer the name '{rivals[0].name}': {owners}"
+    return rivals[0]._replace(fault=fault, remedy="uninstall all but one of them")
+
+
+def _impostor(candidate: Candidate) -> Candidate:
+    fault = f"the name '{candidate.name}' belongs to torchplug's own engine, so this plugin is ignored"
+    return candidate._replace(fault=fault, remedy=f"uninstall {candidate.distribution}")
 
 
 def _entries(group: str) -> Iterator[Candidate]:

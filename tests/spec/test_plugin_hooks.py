@@ -1,0 +1,145 @@
+"""Each hook, from a plugin that implements it to what the registry hands on."""
+
+from __future__ import annotations
+
+import pytest
+from plugin_folder import PluginFolder, engine
+
+from torchplug_spec import BackendContractError, BackendNotFoundError, BackendUnavailableError
+from torchplug_spec.registry import Registry
+
+FASTER = """
+from torchplug_spec.hookspecs import hookimpl
+
+def double(x):
+    return x + x
+
+class Plugin:
+    @hookimpl
+    def register_kernels(self, register):
+        register("numpy", {kernel!r}, double)
+        register("jax", "conv2d", double)
+
+    @hookimpl
+    def register_ops(self, register):
+        register("an op of {kernel}")
+
+plugin = Plugin()
+"""
+
+
+@pytest.fixture
+def faster(plugins: PluginFolder) -> PluginFolder:
+    plugins.add("faster", FASTER.format(kernel="softmax"), group="extensions")
+    return plugins
+
+
+def test_hook_register_backend(plugins: PluginFolder, registry: Registry) -> None:
+    plugins.add("alpha")
+    assert registry.get("alpha").name == "alpha"
+
+
+def test_hook_register_kernels(faster: PluginFolder, registry: Registry) -> None:
+    registry.enable("faster")
+    kernels = registry.kernels_for("numpy")
+    assert {name: function(2) for name, function in kernels.items()} == {"softmax": 4}
+    assert set(registry.kernels_for("jax")) == {"conv2d"}
+    assert registry.kernels_for("strict") == {}
+
+
+def test_hook_register_ops(faster: PluginFolder, registry: Registry) -> None:
+    registry.enable("faster")
+    assert registry.ops() == ("an op of softmax",)
+
+
+def test_a_module_can_be_the_plugin(plugins: PluginFolder, registry: Registry) -> None:
+    source = engine("alpha").partition("class Plugin")[0]
+    plugins.add("alpha", source + "@hookimpl\ndef register_backend(register):\n    register(Engine)\nimport sys\n")
+    entry = plugins.path / "dist_alpha-1.2.dist-info" / "entry_points.txt"
+    entry.write_text("[torchplug.backends]\nalpha = module_dist_alpha\n")
+    assert registry.get("alpha").name == "alpha"
+
+
+def test_an_installed_plugin_that_nobody_selected_is_neither_used_nor_imported(
+    faster: PluginFolder, registry: Registry
+) -> None:
+    assert registry.kernels_for("numpy") == {}
+    assert registry.ops() == ()
+    assert [(row.name, row.state, row.selected) for row in registry.extensions()] == [("faster", "installed", False)]
+    assert faster.imported() == []
+
+
+def test_a_plugin_of_kernels_is_no_backend(faster: PluginFolder, registry: Registry) -> None:
+    assert "faster" not in registry.names()
+
+
+def test_the_environment_selects_plugins(
+    faster: PluginFolder, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHPLUG_PLUGINS", "faster")
+    assert registry.enabled() == ("faster",)
+    assert set(registry.kernels_for("numpy")) == {"softmax"}
+
+
+def test_a_program_can_take_back_what_the_environment_selects(
+    faster: PluginFolder, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHPLUG_PLUGINS", "faster")
+    registry.disable("faster")
+    assert registry.kernels_for("numpy") == {}
+
+
+def test_of_two_plugins_for_one_kernel_the_one_selected_last_is_used(faster: PluginFolder, registry: Registry) -> None:
+    source = FASTER.format(kernel="softmax").replace("x + x", "10 * x")
+    faster.add("fastest", source, group="extensions")
+    registry.enable("fastest")
+    registry.enable("faster")
+    assert registry.kernels_for("numpy")["softmax"](2) == 4
+    registry.enable("fastest")
+    assert registry.kernels_for("numpy")["softmax"](2) == 20
+
+
+def test_a_plugin_with_a_backend_may_bring_kernels_for_another(plugins: PluginFolder, registry: Registry) -> None:
+    hook = "class Plugin:\n    @hookimpl\n    def register_kernels(self, register):\n"
+    source = engine("alpha").replace("class Plugin:\n", hook + "        register('numpy', 'softmax', len)\n\n", 1)
+    plugins.add("alpha", source)
+    registry.get("alpha")
+    assert registry.kernels_for("numpy") == {}
+    registry.enable("alpha")
+    assert registry.kernels_for("numpy") == {"softmax": len}
+
+
+def test_an_unknown_kernel_of_a_plugin_is_refused(faster: PluginFolder, registry: Registry) -> None:
+    registry.enable("faster")
+    with pytest.raises(BackendContractError, match=r"plugin 'faster' \(dist-faster 1.2\).*unknown kernel 'softmax'"):
+        registry.kernels_for("numpy", known_kernels={"conv2d"})
+
+
+def test_a_selected_plugin_that_is_not_installed_is_an_error(
+    faster: PluginFolder, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHPLUG_PLUGINS", "fasster")
+    expected = (
+        r"no plugin named 'fasster', named in TORCHPLUG_PLUGINS \(did you mean 'faster'\?\); installed are faster"
+    )
+    with pytest.raises(BackendNotFoundError, match=expected):
+        registry.kernels_for("numpy")
+
+
+def test_a_selected_plugin_that_is_broken_is_an_error(plugins: PluginFolder, registry: Registry) -> None:
+    plugins.add("faster", "import a_module_that_is_not_there", group="extensions")
+    with pytest.raises(BackendUnavailableError, match="plugin 'faster' .*No module named 'a_module_that_is_not_there'"):
+        registry.enable("faster")
+    assert registry.enabled() == ()
+    assert registry.extension("faster").state == "unavailable"
+
+
+def test_kernels_of_the_wrong_form_are_refused(plugins: PluginFolder, registry: Registry) -> None:
+    plugins.add("faster", FASTER.format(kernel=3), group="extensions")
+    with pytest.raises(BackendContractError, match="expected a backend's name, a kernel's name and a function"):
+        registry.enable("faster")
+
+
+def test_the_status_of_a_loaded_plugin_lists_what_it_brings(faster: PluginFolder, registry: Registry) -> None:
+    status = registry.extension("faster")
+    assert (status.state, status.kernels, status.ops) == ("available", ("jax:conv2d", "numpy:softmax"), 1)
