@@ -140,7 +140,9 @@ def _trace_back(targets: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     n = targets.size
     bits = (n - 1).bit_length()
-    order = (targets << bits) | np.arange(n)
+    steps = np.arange(n)
+    order = targets << bits
+    order |= steps
     order.sort()
     target = (order >> bits).astype(np.int32)
     step = (order & ((1 << bits) - 1)).astype(np.int32)
@@ -150,7 +152,7 @@ def _trace_back(targets: NDArray[np.int64]) -> NDArray[np.int64]:
     # left_by[i]: the last step before i that aims at place i; i itself when there is none.
     left_by = np.arange(n, dtype=np.int32)
     left_by[target[is_last]] = step[is_last]
-    for place in np.flatnonzero(targets == np.arange(n)).tolist():  # about log(n) steps aim at their own place
+    for place in np.flatnonzero(targets == steps).tolist():  # about log(n) steps aim at their own place
         position = int(np.searchsorted(order, (place << bits) | place))
         if position and target[position - 1] == place:
             left_by[place] = step[position - 1]

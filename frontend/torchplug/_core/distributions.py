@@ -85,7 +85,7 @@ def scale_floats(uniform: Floats, low: float, high: float) -> Floats:
     total += float(start)
     # Rounding again to float32 errs only where the first rounding landed midway between two float32.
     midway = (total.view(np.int64) & 0x1FFFFFFF) == 0x10000000
-    if midway.any():
+    if np.count_nonzero(midway):
         total[midway] = _off_midway(uniform[midway], float(span), float(start))
     return total.astype(np.float32)
 
@@ -101,8 +101,8 @@ def scale_doubles(uniform: Doubles, low: float, high: float) -> Doubles:
     if uniform.size < 16:
         return np.array([_fused_multiply_add(value, span, low) for value in uniform.tolist()], np.float64)
     out = np.empty_like(uniform)
-    for start in range(0, uniform.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
+    for start in range(0, uniform.size, 4096):
+        part = slice(start, start + 4096)
         out[part] = _fused_multiply_add(uniform[part], span, low)
     return out
 

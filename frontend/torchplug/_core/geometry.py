@@ -64,7 +64,7 @@ def overlaps(size: Shape, stride: Shape) -> bool:
 
 
 def index(geometry: Geometry, key: tuple[int | slice | None, ...]) -> Geometry:
-    """Returns the geometry after basic indexing; `key` names every dimension, slices carry start, stop and step."""
+    """Returns the geometry after basic indexing; slices carry start, stop and step; dimensions beyond the key stay whole."""
     size, stride, offset = geometry
     new_size, new_stride = [], []
     dim = 0
@@ -80,7 +80,7 @@ def index(geometry: Geometry, key: tuple[int | slice | None, ...]) -> Geometry:
         else:
             offset += item * stride[dim]
         dim += 1
-    return tuple(new_size), tuple(new_stride), offset
+    return (*new_size, *size[dim:]), (*new_stride, *stride[dim:]), offset
 
 
 def permute(geometry: Geometry, axes: Shape) -> Geometry:

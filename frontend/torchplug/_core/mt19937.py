@@ -43,7 +43,10 @@ _WIDE_PERMUTATION = (2**32 - 1) // 20
 _INT64 = np.dtype(np.int64)
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
-_REAL_PARTS: Final[dict[np.dtype[Any], np.dtype[Any]]] = {np.dtype(np.complex64): _FLOAT32, np.dtype(np.complex128): _FLOAT64}
+_REAL_PARTS: Final[dict[np.dtype[Any], np.dtype[Any]]] = {
+    np.dtype(np.complex64): _FLOAT32,
+    np.dtype(np.complex128): _FLOAT64,
+}
 
 
 class HostGenerator:
@@ -125,10 +128,10 @@ class HostGenerator:
             values = distributions.scale_floats(self._stream.floats(_count(shape)), low, high)
             values = values.astype(dtype, copy=False)
         # Rounding can reach the excluded upper bound: PyTorch puts the lower one in its place.
-        low_end, high_end = np.array((low, high)).astype(dtype)
-        at_high = values == high_end
-        if at_high.any():
-            values[at_high] = low_end
+        number: Any = dtype.type
+        at_high = values == number(high)
+        if np.count_nonzero(at_high):
+            values[at_high] = number(low)
         return values.reshape(shape)
 
     def bernoulli(self, p: float | Array, shape: Shape, dtype: DTypeLike = np.float32) -> Array:
@@ -193,14 +196,17 @@ class HostGenerator:
         """Returns standard normals made 16 at a time; where 16 does not divide `count` the last 16 are made anew."""
         draw = self._stream.doubles if dtype == _FLOAT64 else self._stream.floats
         whole = count - count % 16
-        # The full-precision kernels fill the whole tensor with uniforms first, the 16-bit ones block by block.
-        values: Array = draw(whole if dtype.itemsize == 2 else count)
-        distributions.box_muller(values[:whole])
-        if whole < count:
-            last: Array = draw(16)
-            distributions.box_muller(last)
-            values = np.concatenate((values[: count - 16], last))
-        return values
+        if whole == count:
+            values: Array = draw(count)
+            distributions.box_muller(values)
+            return values
+        # The full-precision kernels draw for every number before the last 16, the 16-bit ones for whole blocks only.
+        drawn = whole if dtype.itemsize == 2 else count
+        values = draw(drawn + 16)
+        values[whole : whole + 16] = values[drawn:]
+        distributions.box_muller(values[: whole + 16])
+        values[count - 16 : count] = values[whole : whole + 16]
+        return values[:count]
 
     def normal_arrays(self, mean: float | Array, std: float | Array) -> Array:
         """Returns normal numbers of the given means and deviations, as `torch.normal(mean, std)` does.

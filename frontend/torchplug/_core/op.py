@@ -108,20 +108,24 @@ class Op:
             outs: Sequence[Tensor] = (out,)
         else:
             out = outs = tuple(_tensor(result, kind) for result in results)
-        if any(x._node is not None for x in inputs) and grad_enabled() and self.differentiable:
+        if any(x is not None and x._node is not None for x in inputs) and grad_enabled() and self.differentiable:
             record(self, args, raw, inputs, outs, residuals)
         return out
 
-    def _inputs(self, args: tuple) -> tuple[Any, list[Tensor]]:
-        if self.variadic:
-            inputs = list(args[0])
-            inputs += [args[place] for place in self.tensors if place and isinstance(args[place], Tensor)]
-        else:
-            inputs = [args[place] for place in self.tensors if isinstance(args[place], Tensor)]
-        kind = inputs[0]._kind
+    def _inputs(self, args: tuple) -> tuple[Any, list[Tensor | None]]:
+        """Returns the kind of the call and the tensor of each edge; None for a number or an absent tensor."""
+        inputs: list[Tensor | None] = list(args[0]) if self.variadic else []
+        inputs += [
+            args[place] if isinstance(args[place], Tensor) else None
+            for place in self.tensors
+            if place or not self.variadic
+        ]
+        kind = next(x._kind for x in inputs if x is not None)
         for x in inputs:
-            if x._kind.native_device != kind.native_device or x._kind.engine is not kind.engine:
-                raise device_error(self.name, inputs)
+            if x is not None and x._kind is not kind and x._kind.native_device != kind.native_device or (
+                x is not None and x._kind.engine is not kind.engine
+            ):
+                raise device_error(self.name, [x for x in inputs if x is not None])
         return kind, inputs
 
     @staticmethod
@@ -196,14 +200,14 @@ def _tensor(array: Any, kind: Any) -> Tensor:
     return tensor
 
 
-def record(op: Op, args: Sequence[Any], raw: Sequence[Any], inputs: Sequence[Tensor], outs: Sequence[Tensor], residuals: tuple) -> Node:
+def record(op: Op, args: Sequence[Any], raw: Sequence[Any], inputs: Sequence[Tensor | None], outs: Sequence[Tensor], residuals: tuple) -> Node:
     """Makes the node of one call and hangs it on the outputs."""
     needed = 0
     for edge, x in enumerate(inputs):
-        if x._node is not None:
+        if x is not None and x._node is not None:
             needed |= 1 << edge
-    kind = inputs[0]._kind
-    node = Node(op, tuple(x._node for x in inputs), kind)
+    kind = next(x._kind for x in inputs if x is not None)
+    node = Node(op, tuple(None if x is None else x._node for x in inputs), kind)
     plan = node.plan = op.plan(needed if not op.variadic else -1)
     _save(node, plan, args, raw, outs, residuals)
     if op.broadcasts:
@@ -264,11 +268,11 @@ def _version(source: Any) -> int:
     return 0
 
 
-def _fix_broadcast(node: Node, inputs: Sequence[Tensor], out: Tensor) -> None:
+def _fix_broadcast(node: Node, inputs: Sequence[Tensor | None], out: Tensor) -> None:
     shape = out._array.shape
     fix = None
     for edge, x in enumerate(inputs):
-        own = shape_of(x)
+        own = shape if x is None else shape_of(x)
         if own != shape:
             if fix is None:
                 fix = [None] * len(inputs)

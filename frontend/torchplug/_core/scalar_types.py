@@ -122,9 +122,7 @@ def check_uniform_bounds(scalar: FloatType, low: float, high: float) -> None:
         if not abs(value) <= scalar.largest:
             raise RuntimeError(f"{name} is out of bounds for {scalar.spelling}")
     if low > high:
-        raise RuntimeError(
-            f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
-        )
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
     if high - low > scalar.largest:
         raise RuntimeError(
             f"uniform_ expects to-from <= std::numeric_limits<{scalar.name}>::max(), but found to={high:g} and "

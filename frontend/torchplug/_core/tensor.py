@@ -7,6 +7,7 @@ storage's base array, read when first needed and forgotten when the storage is w
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import Any
 
@@ -14,7 +15,7 @@ from torchplug._core import geometry as geo
 from torchplug._core import lens as lenses
 from torchplug._core.kind import Kind
 
-__all__ = ["Parameter", "Storage", "Tensor", "View", "alias", "array_of", "cell_of", "make_view", "wrap", "write"]
+__all__ = ["Parameter", "Storage", "Tensor", "View", "alias", "array_of", "cell_of", "make_view", "wrap", "write", "write_slice"]
 
 Chain = tuple[tuple[Any, tuple], ...]
 
@@ -229,12 +230,49 @@ def write(tensor: Tensor, value: Any, host: Any = None) -> None:
     view = tensor._view
     if tensor._kind.mutable:
         tensor._kind.F.assign(tensor._array, value if host is None else host)
-    elif host is not None:
-        _write_mirror(cell, view, host)
     else:
-        _write_chain(cell, view, value, tensor)
+        if host is None:
+            host = _small(cell, view, value)
+        if host is None or _is_traced(cell):
+            _write_chain(cell, view, value if value is not None else tensor._kind.F.host(host, tensor), tensor)
+        else:
+            _write_mirror(cell, view, host)
     if view is None or view.counts:
         cell.version += 1
+
+
+def _is_traced(cell: Storage) -> bool:
+    return cell.array is not None and cell.kind.engine.is_tracing(cell.array)
+
+
+def _small(cell: Storage, view: View | None, value: Any) -> Any:
+    """Returns the host copy of a value that is a small part of its storage, None if the engine had better write it."""
+    if view is None or not view.chain:
+        return None
+    count = math.prod(value.shape)
+    held = math.prod((cell.mirror if cell.array is None else cell.array).shape)
+    if count > MIRROR_LIMIT or 4 * count > held or cell.kind.engine.is_tracing(value):
+        return None
+    return cell.kind.F.to_numpy(value)
+
+
+def write_slice(tensor: Tensor, key: tuple, value: Any) -> bool:
+    """Writes a Python number into a basic slice without making the view; False where that is not possible."""
+    cell = tensor._cell
+    if cell is None:
+        cell = cell_of(tensor)
+    view = tensor._view
+    if tensor._kind.mutable:
+        F = tensor._kind.F
+        F.assign(F.slice(tensor._array, key), value)
+    else:
+        if _is_traced(cell):
+            return False
+        chain = ((lenses.INDEX, (key,)),) if view is None else (*view.chain, (lenses.INDEX, (key,)))
+        _write_mirror(cell, View(None, chain), value)
+    if view is None or view.counts:
+        cell.version += 1
+    return True
 
 
 def _write_chain(cell: Storage, view: View | None, value: Any, tensor: Tensor) -> None:

@@ -89,7 +89,9 @@ def reshapes_in_place(F: Any, x: Any) -> bool:
 # ---- slices ----------------------------------------------------------------------------------------------------------
 
 
-def _slice(F: Any, x: Any, key: tuple) -> Any:
+@composition
+def slice_(F: Any, x: Any, key: tuple) -> Any:
+    """Returns a basic slice; the Ellipsis keeps a 0-d result an array where a library would give a scalar."""
     return x[(*key, ...)]
 
 
@@ -171,10 +173,6 @@ Op("take_backward", ("g", "indices", "shape", "axis"), tensors=("g",), forward=_
 
 
 # ---- casts, joins, broadcasting --------------------------------------------------------------------------------------
-
-
-def _uncast(F: Any, g: Any, x: Any) -> Any:
-    return F.astype(g, F.dtype_of(x))
 
 
 def _cast_rule(F: Any, g: Any, x_dtype: DType) -> Any:

@@ -1,0 +1,54 @@
+"""Memory kernels of engines with strided arrays: copies, slices written in place, rows gathered and put."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchplug_spec.backend import Array, Shape, kernel
+
+__all__ = ["StridedMemory"]
+
+
+class StridedMemory:
+    """What a library with NumPy's array methods does better than the default compositions."""
+
+    xp: Any
+
+    @kernel("own")
+    def own(self, x: Array) -> Array:
+        return self.xp.asarray(x)
+
+    @kernel("copy")
+    def copy(self, x: Array) -> Array:
+        """Keeps the order of the strides."""
+        return self.xp.array(x, order="K")
+
+    @kernel("clone")
+    def clone(self, x: Array) -> Array:
+        return self.xp.array(x, order="K")
+
+    @kernel("dense")
+    def dense(self, x: Array) -> Array:
+        return self.xp.array(x, order="C")
+
+    @kernel("reshapes_in_place")
+    def reshapes_in_place(self, x: Array) -> bool:
+        return bool(x.flags.c_contiguous)
+
+    @kernel("slice_update")
+    def slice_update(self, x: Array, value: Array, key: tuple) -> Array:
+        out = self.xp.array(x, order="K")
+        out[key] = value
+        return out
+
+    @kernel("slice_embed")
+    def slice_embed(self, g: Array, shape: Shape, key: tuple) -> Array:
+        out = self.xp.zeros(shape, g.dtype)
+        out[key] = g
+        return out
+
+    @kernel("scatter")
+    def scatter(self, x: Array, index: Array, values: Array) -> Array:
+        out = self.xp.array(x)
+        out[index] = values
+        return out
