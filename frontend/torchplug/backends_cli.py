@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
 
 from torchplug_spec import registry
 from torchplug_spec.status import BackendStatus, ExtensionStatus
 
 __all__ = ["add_arguments", "run"]
 
-Rows = tuple[Any, ...]
+Row = BackendStatus | ExtensionStatus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,21 +30,18 @@ def run(args: argparse.Namespace) -> int:
     2: a name is unknown. 1: a backend that was named is not usable; or, with --check and no names, the default backend
     or a plugin somebody installed is not. An engine of ours whose library is not installed is no failure.
     """
-    backends, extensions = registry.listing(), registry.extensions()
-    if unknown := _unknown(args.names, {row.name for row in (*backends, *extensions)}):
+    rows: list[Row] = [*registry.listing(), *registry.extensions()]
+    if unknown := _unknown(args.names, {row.name for row in rows}):
         print(f"torchplug backends: {unknown}", file=sys.stderr)
         return 2
     if args.names:
-        backends = tuple(row for row in backends if row.name in args.names)
-        extensions = tuple(row for row in extensions if row.name in args.names)
+        rows = [row for row in rows if row.name in args.names]
     if args.check:
         from torchplug_spec import probe
 
-        checked = probe.check((*backends, *extensions), args.timeout)
-        backends = tuple(row for row in checked if isinstance(row, BackendStatus))
-        extensions = tuple(row for row in checked if isinstance(row, ExtensionStatus))
-    _print_json(backends, extensions) if args.json else _print_text(backends, extensions)
-    return int(any(_is_failure(row, args) for row in (*backends, *extensions)))
+        rows = list(probe.check(rows, args.timeout))
+    print(_as_json(rows) if args.json else _as_text(rows))
+    return int(any(_is_failure(row, args) for row in rows))
 
 
 def _seconds(text: str) -> float:
@@ -65,7 +61,7 @@ def _unknown(names: list[str], known: set[str]) -> str:
     return ""
 
 
-def _is_failure(row: Any, args: argparse.Namespace) -> bool:
+def _is_failure(row: Row, args: argparse.Namespace) -> bool:
     if args.names:
         return row.state in ("absent", "unavailable")
     if not args.check or row.state != "unavailable":
@@ -73,47 +69,46 @@ def _is_failure(row: Any, args: argparse.Namespace) -> bool:
     return row.name == registry.default_name() or row.distribution != "torchplug"
 
 
-def _print_json(backends: Rows, extensions: Rows) -> None:
+def _as_json(rows: list[Row]) -> str:
     answer = {
         "default": registry.default_name(),
-        "backends": [row._asdict() for row in backends],
-        "extensions": [row._asdict() for row in extensions],
+        "backends": [row._asdict() for row in rows if isinstance(row, BackendStatus)],
+        "extensions": [row._asdict() for row in rows if isinstance(row, ExtensionStatus)],
     }
-    print(json.dumps(answer, indent=2))
+    return json.dumps(answer, indent=2)
 
 
-def _print_text(backends: Rows, extensions: Rows) -> None:
-    width = max((len(row.name) for row in (*backends, *extensions)), default=0) + 2
-    for row in backends:
-        default = ", the default" if row.name == registry.default_name() else ""
-        print(f"{row.name:{width}}{row.state:13}{_origin(row)}{default}".rstrip())
-        for line in _details(row):
-            print(f"{'':{width}}{line}")
+def _as_text(rows: list[Row]) -> str:
+    width = max((len(row.name) for row in rows), default=0) + 2
+    backends = [row for row in rows if isinstance(row, BackendStatus)]
+    extensions = [row for row in rows if isinstance(row, ExtensionStatus)]
+    lines = [line for row in backends for line in _lines(row, _role(row), width)]
     if extensions:
-        print("\nPlugins for other backends (selected with TORCHPLUG_PLUGINS=name,...)")
+        lines += ["", "Plugins for other backends (selected with TORCHPLUG_PLUGINS=name,...)"]
     for row in extensions:
-        chosen = "selected" if row.selected else "not selected"
-        print(f"{row.name:{width}}{row.state:13}{_origin(row)}, {chosen}")
-        for line in _details(row):
-            print(f"{'':{width}}{line}")
-    if any(row.state == "installed" for row in (*backends, *extensions)):
-        print("\n'installed' was not tried yet; torchplug backends --check loads each one")
+        lines += _lines(row, ", selected" if row.selected else ", not selected", width)
+    if any(row.state == "installed" for row in rows):
+        lines += ["", "'installed' was not tried yet; torchplug backends --check loads each one"]
+    return "\n".join(lines).lstrip("\n")
 
 
-def _origin(row: Any) -> str:
-    return f"{row.distribution} {row.version}".strip()
+def _role(row: BackendStatus) -> str:
+    return ", the default" if row.name == registry.default_name() else ""
 
 
-def _details(row: Any) -> list[str]:
+def _lines(row: Row, role: str, width: int) -> list[str]:
+    head = f"{row.name:{width}}{row.state:13}{row.distribution} {row.version}".rstrip() + role
+    return [head, *(" " * width + detail for detail in _details(row))]
+
+
+def _details(row: Row) -> list[str]:
     if row.state == "absent":
         return [row.remedy]
     if row.reason:
         return [row.reason, *([f"remedy: {row.remedy}"] if row.remedy and row.remedy not in row.reason else [])]
-    lines = []
     if isinstance(row, ExtensionStatus):
-        lines += [f"kernels: {', '.join(row.kernels)}"] if row.kernels else []
-        lines += [f"ops: {row.ops}"] if row.ops else []
-    elif row.devices:
-        lines.append(f"devices: {', '.join(row.devices)}")
-        lines.append(f"capabilities: {', '.join(row.capabilities) or 'none'}")
-    return lines
+        kernels = [f"kernels: {', '.join(row.kernels)}"] if row.kernels else []
+        return [*kernels, *([f"ops: {row.ops}"] if row.ops else [])]
+    if not row.devices:
+        return []
+    return [f"devices: {', '.join(row.devices)}", f"capabilities: {', '.join(row.capabilities) or 'none'}"]
