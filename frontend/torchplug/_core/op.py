@@ -122,9 +122,8 @@ class Op:
         ]
         kind = next(x._kind for x in inputs if x is not None)
         for x in inputs:
-            if x is not None and x._kind is not kind and x._kind.native_device != kind.native_device or (
-                x is not None and x._kind.engine is not kind.engine
-            ):
+            if x is not None and x._kind is not kind and (x._kind.native_device != kind.native_device
+                                                          or x._kind.engine is not kind.engine):
                 raise device_error(self.name, [x for x in inputs if x is not None])
         return kind, inputs
 
@@ -145,13 +144,15 @@ class Op:
         return plan
 
     def _make_plan(self, needed: int) -> Plan:
-        if self.joint is None and not self.rules:
-            items = tuple(
+        items: list[tuple[int, int]] = []
+        if self.fused_rule or (self.joint is None and not self.rules):
+            # The composition may run again: it takes every parameter, in order.
+            items = [
                 (ARRAY if place in self.tensors or (self.variadic and place == 0) else ATTRIBUTE, place)
                 for place in range(len(self.parameters))
-            )
-            return Plan(items, ())
-        items: list[tuple[int, int]] = []
+            ]
+        if self.joint is None and not self.rules:
+            return Plan(tuple(items), ())
         rules = []
         if self.joint is not None:
             chosen = [(None, self.joint)]

@@ -266,48 +266,47 @@ def _tensor_values(node: Node) -> list[Any]:
 
 
 def _composed_vjp(node: Node, g: Any, create_graph: bool) -> Sequence[Any]:
-    """Differentiates the default composition of an op that has no rule of its own."""
-    kind = node.kind
-    values, leaves = list(node.sources), []
-    for place, value in enumerate(values):
-        if isinstance(value, Tensor):
-            leaves.append(_leaf_of(value, node.saved[place]))
-            values[place] = leaves[-1]
-        elif node.op.variadic and place == 0:
-            fresh = [_leaf_of(item, raw) for item, raw in zip(value, node.saved[place], strict=True)]
-            leaves += fresh
-            values[place] = fresh
-        else:
-            values[place] = node.saved[place]
+    """Differentiates the default composition of an op in place of a rule of its own."""
+    op = node.op
     token = modes.grad_mode.set(True)
     try:
-        outs = node.op.forward(TENSOR_SPACE, *values)
+        values, leaves = _recomputation_inputs(node)
+        outs = op.forward(TENSOR_SPACE, *values)
     finally:
         modes.grad_mode.reset(token)
-    if node.op.residuals:
-        outs = outs[: node.op.outputs]
-    outs = outs if isinstance(outs, tuple) else (outs,)
+    outs = tuple(outs)[: op.outputs] if isinstance(outs, (tuple, list)) else (outs,)
     gs = g if isinstance(g, tuple) else (g,)
-    roots = [(out, x if create_graph else wrap(x, kind.of(x))) for out, x in zip(outs, gs, strict=False) if out._node is not None]
-    wanted = [leaf for leaf, edge in zip(leaves, node.edges, strict=True) if edge is not None]
-    found = iter(run_backward([r[0] for r in roots], [r[1] for r in roots], inputs=wanted, keep_graph=create_graph,
+    roots = [
+        (out, x if create_graph else wrap(x, node.kind.of(x))) for out, x in zip(outs, gs, strict=False) if out._node is not None
+    ]
+    wanted = [leaf for leaf in leaves if leaf is not None]
+    found = iter(run_backward([out for out, _ in roots], [x for _, x in roots], inputs=wanted, keep_graph=create_graph,
                               create_graph=create_graph, allow_unused=True))
-    if create_graph:
-        return [None if edge is None else next(found) for edge in node.edges]
-    return [None if edge is None else _raw_or_none(next(found)) for edge in node.edges]
+    grads = [None if leaf is None else next(found) for leaf in leaves]
+    return grads if create_graph else [_raw_or_none(x) for x in grads]
+
+
+def _recomputation_inputs(node: Node) -> tuple[list[Any], list[Tensor | None]]:
+    """Returns the arguments of an op to run its composition on, and per edge the tensor whose gradient is wanted."""
+    op = node.op
+    count = len(op.parameters)
+    values = [raw if source is None else source for source, raw in zip(node.sources[:count], node.saved[:count], strict=True)]
+    edges = iter(node.edges)
+    leaves: list[Tensor | None] = []
+    if op.variadic:
+        fresh = [IDENTITY(x) if next(edges) is not None else x for x in values[0]]
+        leaves += [x if x is not source else None for x, source in zip(fresh, values[0], strict=True)]
+        values[0] = fresh
+    for place in op.tensors:
+        if place or not op.variadic:
+            leaf = IDENTITY(values[place]) if next(edges) is not None else None
+            values[place] = values[place] if leaf is None else leaf
+            leaves.append(leaf)
+    return values, leaves
 
 
 def _raw_or_none(x: Tensor | None) -> Any:
     return None if x is None else array_of(x)
-
-
-def _leaf_of(source: Tensor, raw: Any) -> Tensor:
-    # Under create_graph the recomputed graph must reach through the original input, so the leaf is an identity of it:
-    # its node is the input's own, and gradients captured there are gradients of the original place.
-    leaf = wrap(raw, source._kind)
-    if source._node is not None:
-        return IDENTITY(source)
-    return leaf
 
 
 def accumulate(leaf: Tensor, g: Any, create_graph: bool) -> None:
