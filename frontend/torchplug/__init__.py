@@ -17,6 +17,15 @@ from torchplug._core.modes import default_dtype as get_default_dtype
 from torchplug._core.modes import set_default_dtype
 from torchplug._core.printing import set_printoptions
 from torchplug._core.promotion import can_cast, promote_types, result_type
+from torchplug._core.random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from torchplug._core.selection import get_backend, set_backend, set_default_device, use_backend
 from torchplug._core.size import Size
 from torchplug._core.tensor import Tensor

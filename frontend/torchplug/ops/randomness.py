@@ -1,1 +1,255 @@
-"""Being written."""
+"""Random tensors and random fills: PyTorch's numbers from the same seed, on every engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
+
+from torchplug._core.declare import declare
+from torchplug._core.dims import as_shape
+from torchplug._core.inplace import assign, check_writable, write_out
+from torchplug._core.kind import Kind
+from torchplug._core.modes import grad_enabled
+from torchplug._core.naming import scalar_type_name
+from torchplug._core.random import Generator, draw
+from torchplug._core.tensor import Tensor, shape_of, wrap, write
+from torchplug._tensor.conversion import host_array
+from torchplug.ops.creation import _checked_shape, finish, kind_for, kind_like
+
+__all__ = ["bernoulli_mask", "normal", "rand", "randint", "randn", "randperm"]
+
+
+def bernoulli_mask(shape: tuple[int, ...], keep_probability: float, kind: Kind, generator: Generator | None = None) -> Tensor:
+    """Returns zeros and ones of `kind`, one with `keep_probability`, as F.dropout draws them."""
+    return draw(kind, generator, "dropout_mask", shape, 1.0 - keep_probability, kind.dtype.numpy)
+
+
+def _sizes(size: tuple, keywords: dict[str, Any], name: str) -> tuple[int, ...]:
+    if "size" in keywords:
+        size = (keywords.pop("size"),)
+    if keywords:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
+    return _checked_shape(size)
+
+
+def _float_factory(name: str, doc: str) -> Any:
+    def function(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None,
+                 layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, names: Any = None,
+                 **keywords: Any) -> Tensor:
+        shape = _sizes(size, keywords, name)
+        kind = kind_for(dtype, device)
+        _need_float(kind, name)
+        made = draw(kind, generator, name, shape, kind.dtype.numpy)
+        made = finish(made._array, kind, requires_grad)
+        return made if out is None else write_out(out, made, name)
+
+    def like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+             memory_format: Any = None, generator: Generator | None = None, pin_memory: bool = False) -> Tensor:
+        kind = kind_like(input, dtype, device)
+        _need_float(kind, name)
+        return finish(draw(kind, generator, name, shape_of(input), kind.dtype.numpy)._array, kind, requires_grad)
+
+    for made, known, text in ((function, name, doc), (like, f"{name}_like", doc.replace("the given size", "the size of `input`"))):
+        made.__name__ = made.__qualname__ = known
+        made.__doc__, made.__module__ = text, "torchplug"
+        declare(method=False)(made)
+    return function
+
+
+def _need_float(kind: Kind, name: str) -> None:
+    if not kind.inexact:
+        raise NotImplementedError(f'"{_KERNELS.get(name, name)}" not implemented for \'{scalar_type_name(kind.dtype)}\'')
+
+
+_KERNELS = {"rand": "check_uniform_bounds", "randn": "normal_kernel_cpu"}
+
+rand = _float_factory("rand", """Returns numbers uniform in [0, 1), of the given size.""")
+randn = _float_factory("randn", """Returns normal numbers with mean 0 and variance 1, of the given size.""")
+
+
+@declare(method=False)
+def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+            dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+            pin_memory: bool = False) -> Tensor:
+    """Returns integers uniform in [low, high): `randint(high, size)` or `randint(low, high, size)`, int64 unless given."""
+    if size is None:
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    low, high = int(low), int(high)
+    if size is None:
+        raise TypeError("randint() missing 1 required positional arguments: \"size\"")
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    kind = kind_for(dtype or dt.int64, device)
+    made = draw(kind, generator, "randint", _checked_shape((size,)), low, high, kind.dtype.numpy)
+    made = finish(made._array, kind, requires_grad)
+    return made if out is None else write_out(out, made, "randint")
+
+
+@declare(method=False)
+def randint_like(input: Tensor, low: Any, high: Any = None, *, dtype: DType | None = None, device: Any = None, layout: Any = None,
+                 requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """Returns integers uniform in [low, high) of the size, dtype and device of `input`."""
+    kind = kind_like(input, dtype, device)
+    low, high = (0, low) if high is None else (low, high)
+    return finish(draw(kind, None, "randint", shape_of(input), int(low), int(high), kind.dtype.numpy)._array, kind, requires_grad)
+
+
+@declare(method=False)
+def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: DType = dt.int64, layout: Any = None,
+             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """Returns a random permutation of 0 ... n - 1."""
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got{n}")
+    kind = kind_for(dtype, device)
+    made = finish(draw(kind, generator, "randperm", int(n), kind.dtype.numpy)._array, kind, requires_grad)
+    return made if out is None else write_out(out, made, "randperm")
+
+
+@declare(method=False)
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
+           dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Returns normal numbers; `mean` and `std` are numbers with a `size`, or tensors that give it."""
+    if size is not None:
+        kind = kind_for(dtype, device)
+        _need_std(std)
+        made = draw(kind, generator, "normal", _checked_shape((size,)), kind.dtype.numpy, float(mean), float(std))
+    else:
+        template = mean if isinstance(mean, Tensor) else std
+        if not isinstance(template, Tensor):
+            raise TypeError("normal() received an invalid combination of arguments - got (float, float), expected a size or a tensor")
+        kind = template._kind
+        values = [host_array(part) if isinstance(part, Tensor) else float(part) for part in (mean, std)]
+        made = draw(kind, generator, "normal_arrays", *values)
+    made = finish(made._array, kind, requires_grad)
+    return made if out is None else write_out(out, made, "normal")
+
+
+def _need_std(std: Any) -> None:
+    if not isinstance(std, Tensor) and std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+
+
+@declare()
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
+    """Returns ones with the probabilities that `input` holds (or with `p`), zeros elsewhere."""
+    kind = input._kind
+    if p is not None:
+        made = draw(kind, generator, "bernoulli", float(p), shape_of(input), kind.dtype.numpy)
+    else:
+        values = host_array(input)
+        if values.size and not ((values >= 0) & (values <= 1)).all():
+            raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+        made = draw(kind, generator, "bernoulli", values, shape_of(input), kind.dtype.numpy)
+    return made if out is None else write_out(out, made, "bernoulli")
+
+
+@declare()
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
+                out: Tensor | None = None) -> Tensor:
+    """Returns `num_samples` indices per row, drawn with the weights of the row, int64."""
+    shape = shape_of(input)
+    if not input._kind.dtype.is_floating_point:
+        raise RuntimeError("multinomial only supports floating-point dtypes for input, got: " + scalar_type_name(input._kind.dtype))
+    if not 1 <= len(shape) <= 2:
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > shape[-1]:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    weights = host_array(input)
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    if (weights.sum(-1) <= 0).any():
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    kind = input._kind.to(dt.int64)
+    made = draw(kind, generator, "multinomial", weights, int(num_samples), replacement)
+    return made if out is None else write_out(out, made, "multinomial")
+
+
+@declare()
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Returns Poisson numbers with the rates that `input` holds."""
+    return draw(input._kind, generator, "poisson", host_array(input))
+
+
+def _fill(name: str, doc: str, method: str, defaults: tuple[tuple[str, Any], ...], check: Any = None) -> None:
+    """Makes the in-place fill `Tensor.<name>_`."""
+
+    def fill(self: Tensor, *args: Any, generator: Generator | None = None, **keywords: Any) -> Tensor:
+        values = _bind(name, defaults, args, keywords)
+        if check is not None:
+            check(self._kind, *values)
+        check_writable(self, grad_enabled() and self._node is not None)
+        drawn = draw(self._kind, generator, method, shape_of(self), self._kind.dtype.numpy, *values)
+        if self._node is not None and grad_enabled():
+            return assign(self, drawn)
+        write(self, drawn._array)
+        return self
+
+    fill.__name__ = fill.__qualname__ = f"{name}_"
+    fill.__doc__ = doc
+    setattr(Tensor, f"{name}_", fill)
+
+
+def _bind(name: str, defaults: tuple, args: tuple, keywords: dict[str, Any]) -> list[Any]:
+    values = list(args)
+    for parameter, default in defaults[len(args) :]:
+        values.append(keywords.pop(parameter, default))
+    if keywords or len(values) > len(defaults):
+        raise TypeError(f"{name}_() got unexpected arguments {list(keywords) or args[len(defaults):]}")
+    return [value.item() if isinstance(value, Tensor) else value for value in values]
+
+
+def _check_uniform(kind: Kind, low: float, high: float) -> None:
+    if low > high:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
+    _need_float(kind, "rand")
+
+
+def _check_normal(kind: Kind, mean: float, std: float) -> None:
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
+    _need_float(kind, "randn")
+
+
+_fill("uniform", "Fills self with numbers uniform in [from, to); returns self.", "uniform", (("from", 0.0), ("to", 1.0)), _check_uniform)
+_fill("normal", "Fills self with normal numbers; returns self.", "normal", (("mean", 0.0), ("std", 1.0)), _check_normal)
+_fill("exponential", "Fills self with exponential numbers of rate lambd; returns self.", "exponential", (("lambd", 1.0),))
+_fill("geometric", "Fills self with geometric numbers; returns self.", "geometric", (("p", 0.5),))
+_fill("log_normal", "Fills self with exp of normal numbers; returns self.", "log_normal", (("mean", 1.0), ("std", 2.0)))
+_fill("cauchy", "Fills self with Cauchy numbers; returns self.", "cauchy", (("median", 0.0), ("sigma", 1.0)))
+
+
+def random_(self: Tensor, *bounds: Any, generator: Generator | None = None, **keywords: Any) -> Tensor:
+    """Fills self with integers: of the whole range of its dtype, below `to`, or in [from, to); returns self."""
+    low, high = keywords.pop("from", None), keywords.pop("to", None)
+    if len(bounds) == 1:
+        high = bounds[0]
+    elif len(bounds) == 2:
+        low, high = bounds
+    if high is not None and (low or 0) >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low or 0} >= to={high}")
+    check_writable(self, grad_enabled() and self._node is not None)
+    drawn = draw(self._kind, generator, "random_", shape_of(self), self._kind.dtype.numpy, low, high)
+    write(self, drawn._array)
+    return self
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Fills self with ones with probability p (a number or a tensor), zeros elsewhere; returns self."""
+    check_writable(self, grad_enabled() and self._node is not None)
+    chance = host_array(p.expand(shape_of(self))) if isinstance(p, Tensor) else float(p)
+    if not isinstance(p, Tensor) and not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    drawn = draw(self._kind, generator, "bernoulli", chance, shape_of(self), self._kind.dtype.numpy)
+    write(self, drawn._array)
+    return self
+
+
+Tensor.random_ = random_  # type: ignore[attr-defined]
+Tensor.bernoulli_ = bernoulli_  # type: ignore[attr-defined]
