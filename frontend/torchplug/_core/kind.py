@@ -9,9 +9,9 @@ from typing import Any
 from torchplug_spec import Backend, DType, NotSupportedError
 from torchplug_spec import dtypes as _dtypes
 
-from torchplug._core.kernels import COMPOSITIONS, OPS
+from torchplug._core.kernels import COMPOSITIONS, OPS, known_kernels
 
-__all__ = ["Engine", "Kind", "Namespace", "engine_for", "loaded"]
+__all__ = ["Engine", "Kind", "Namespace", "engine_for", "forget", "loaded"]
 
 
 class Namespace:
@@ -126,6 +126,13 @@ class Engine:
         for op in OPS[len(self.table) :]:
             self.table.append(self.F.find(op.kernel))
 
+    def refuse(self, refusal: Callable[..., Any]) -> None:
+        """Puts a function that raises in the place of every kernel: this process was forked and must not use the engine."""
+        self.table[:] = [refusal] * len(self.table)
+        for name in vars(self.F):
+            if not name.startswith("_") and name != "backend":
+                setattr(self.F, name, refusal)
+
     def default_device(self) -> str:
         return self.backend.devices()[0]
 
@@ -175,11 +182,18 @@ def engine_for(name: str) -> Engine:
     if engine is None:
         from torchplug_spec import registry
 
-        backend = registry.get(name)
-        engine = _ENGINES[name] = Engine(backend, registry.kernels_for(backend.name))
+        known = known_kernels()
+        backend = registry.get(name, known)
+        engine = _ENGINES[name] = Engine(backend, registry.kernels_for(backend.name, known))
+        registry.on_fork(name, engine.refuse)
     if len(engine.table) != len(OPS):
         engine.extend_table()
     return engine
+
+
+def forget(name: str) -> None:
+    """Drops an engine, so that a backend registered anew under its name is used from then on."""
+    _ENGINES.pop(name, None)
 
 
 def loaded() -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def engine_with(device_type: str) -> Any:
         return first
     from torchplug_spec import BackendError, registry
 
-    for name in registry.names():
+    for name in registry.implicit_names():
         try:
             other = kinds.engine_for(name)
         except BackendError:
