@@ -170,4 +170,4 @@ def _flattened(owner: np.ndarray) -> np.ndarray:
 
 
 def _address(x: np.ndarray) -> int:
-    return x.__array_interface__["data"][0]
+    return int(x.__array_interface__["data"][0])

@@ -20,7 +20,7 @@ __all__ = ["ignore_warnings_raised_in", "quiet", "quiet_context"]
 _context: Final = contextvars.Context()
 _context.run(np.seterr, all="ignore")
 
-quiet_context: Final = _context.copy
+quiet_context: Final[Callable[[], Any]] = _context.copy
 """Returns a context to use once: `quiet_context().run(np.log, x)`."""
 
 

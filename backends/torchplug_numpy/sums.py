@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from torchplug_numpy.quiet import quiet_context
+from torchplug_spec.backend import Array
 
 __all__ = ["sum_over"]
 
@@ -40,7 +41,7 @@ class _Ones(dict[int, np.ndarray]):
 _ONES: Final = {"f": _Ones("f"), "d": _Ones("d")}
 
 
-def sum_over(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: bool) -> np.ndarray:
+def sum_over(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
     """Returns the sum of float32 or float64 `x` over `axis`, in its own type."""
     if x.flags.c_contiguous:  # the common cases first
         ndim = x.ndim
@@ -54,7 +55,7 @@ def sum_over(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: bool) 
     return _sum_over_any(x, axis, keepdims)
 
 
-def _total(x: np.ndarray) -> np.ndarray:
+def _total(x: np.ndarray) -> Array:
     length = x.shape[0]
     if length <= _LONGEST_DOT:
         return x.dot(_ONES[x.dtype.char][length])
@@ -63,7 +64,7 @@ def _total(x: np.ndarray) -> np.ndarray:
     return _total(_first(x[:whole].reshape(-1, run))) + _total(x[whole:])
 
 
-def _first(x: np.ndarray) -> np.ndarray:
+def _first(x: np.ndarray) -> Array:
     ones = _ONES[x.dtype.char]
     rows, columns = x.shape
     if rows <= _LONGEST:
@@ -75,21 +76,21 @@ def _first(x: np.ndarray) -> np.ndarray:
     return sums + ones[rows - whole].dot(x[whole:]) if whole < rows else sums
 
 
-def _last(x: np.ndarray) -> np.ndarray:
+def _last(x: np.ndarray) -> Array:
     length = x.shape[1]
     if length <= _LONGEST_DOT:
         return x.dot(_ONES[x.dtype.char][length])
     return np.stack([_total(row) for row in x])
 
 
-def _middle(x: np.ndarray) -> np.ndarray:
+def _middle(x: np.ndarray) -> Array:
     length = x.shape[1]
     if length <= _LONGEST:
         return np.matmul(_ONES[x.dtype.char][length], x)
     return np.stack([_first(block) for block in x])
 
 
-def _sum_over_any(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: bool) -> np.ndarray:
+def _sum_over_any(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
     ndim = x.ndim
     given = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     axes = sorted([each % ndim for each in given])
@@ -103,7 +104,7 @@ def _sum_over_any(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: b
     return out
 
 
-def _sum_over_expanded(x: np.ndarray, axes: Sequence[int], keepdims: bool) -> np.ndarray:
+def _sum_over_expanded(x: np.ndarray, axes: Sequence[int], keepdims: bool) -> Array:
     """Returns the sum of `x`, some of whose axes repeat one element, without growing it to its full size."""
     once = np.ascontiguousarray(x[tuple([slice(0, 1) if stride == 0 else slice(None) for stride in x.strides])])
     times = math.prod([x.shape[axis] // once.shape[axis] for axis in axes])
@@ -113,7 +114,7 @@ def _sum_over_expanded(x: np.ndarray, axes: Sequence[int], keepdims: bool) -> np
     return out if keepdims else out.reshape([length for axis, length in enumerate(x.shape) if axis not in axes])
 
 
-def _without(x: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+def _without(x: np.ndarray, axes: Sequence[int]) -> Array:
     """Returns contiguous `x` summed over ascending `axes`, the last run of neighbouring axes first."""
     if not axes:
         return x.copy()

@@ -10,7 +10,7 @@ import numpy as np
 from torchplug_spec.backend import Array, Axis, Backend, Shape
 from torchplug_spec.dtypes import DType
 
-__all__ = ["ArrayAPIBackend"]
+__all__ = ["EXTRA_ELEMENTWISE", "ArrayAPIBackend"]
 
 _DIRECT = (
     "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "pow", "maximum", "minimum", "equal", "less",
@@ -19,7 +19,7 @@ _DIRECT = (
 )  # fmt: skip
 """Functions of the contract that are the namespace's own, argument for argument."""
 
-_EXTRA_ELEMENTWISE = (
+EXTRA_ELEMENTWISE = (
     "negative", "positive", "square", "reciprocal", "expm1", "log1p", "log2", "log10", "tan", "asin", "acos",
     "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "ceil", "trunc", "isnan", "isinf", "isfinite", "signbit",
     "logical_not", "logical_and", "logical_or", "logical_xor", "atan2", "hypot", "copysign", "nextafter", "logaddexp",
@@ -67,7 +67,7 @@ class ArrayAPIBackend(Backend):
         descending), `take_along_axis` (x, indices, axis), `flip` and `squeeze` (x, axis), `roll` (x, shift, axis),
         `expand_dims` (x, axis), `stack` (arrays, axis), `searchsorted` (sorted, values, side).
         """
-        kernels = {name: getattr(self.xp, name) for name in _EXTRA_ELEMENTWISE if hasattr(self.xp, name)}
+        kernels = {name: getattr(self.xp, name) for name in EXTRA_ELEMENTWISE if hasattr(self.xp, name)}
         for name in _EXTRA_REDUCTIONS:
             if hasattr(self.xp, name):
                 kernels[name] = getattr(self, f"_{name}")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torchplug_spec.array_api import ArrayAPIBackend
 from torchplug_spec.backend import Array, Axis, Shape
 from torchplug_spec.dtypes import DType
+from torchplug_spec.strided_memory import StridedMemory
 
 __all__ = ["HALF_CHARACTERS", "StridedBackend"]
 
@@ -16,7 +17,7 @@ HALF_CHARACTERS = "eE"
 """The NumPy type characters of float16 and bfloat16, which accumulate in float32."""
 
 
-class StridedBackend(ArrayAPIBackend):
+class StridedBackend(StridedMemory, ArrayAPIBackend):
     """Implements the functions whose NumPy and CuPy spellings are one; `xp` is the library.
 
     A subclass adds devices, transfers, `as_strided` and `storage_of`.
