@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-__all__ = ["Trace", "current_trace", "trace_state"]
+__all__ = ["Trace", "current_trace", "hyper", "trace_state"]
 
 
 class Trace(Protocol):
@@ -17,3 +17,10 @@ class Trace(Protocol):
 
 trace_state: ContextVar[Any] = ContextVar("trace", default=None)
 current_trace = trace_state.get
+
+
+def hyper(group: dict[str, Any], name: str, kind: Any) -> Any:
+    """Returns a hyperparameter: the Python number, or while compile traces an array of `kind` that is read anew from
+    the group at every run, so that a changed learning rate needs no new trace."""
+    trace = trace_state.get()
+    return group[name] if trace is None else trace.hyper(group, name, kind)
