@@ -1,5 +1,7 @@
 """The NumPy engine: the reference every other one is compared with, and the default."""
 
+from collections.abc import Callable
+
 from torchplug_numpy.engine import NumPyBackend
 from torchplug_spec.hookspecs import hookimpl
 
@@ -10,7 +12,7 @@ class Plugin:
     """What the entry point `numpy` of the group `torchplug.backends` names."""
 
     @hookimpl
-    def register_backend(self, register):  # type: ignore[no-untyped-def]  # pluggy matches the name alone
+    def register_backend(self, register: Callable[[Callable[[], NumPyBackend]], None]) -> None:
         register(NumPyBackend)
 
 

@@ -69,18 +69,6 @@ class NumPyBackend(StridedBackend):
             x = x.real
         return quiet_context().run(x.astype, dtype.numpy)
 
-    # ---- elementwise ------------------------------------------------------------------------------------------------
-
-    def floor_divide(self, x: Array, y: Array) -> Array:
-        """Raises RuntimeError("ZeroDivisionError"), PyTorch's words, for an integer division by zero."""
-        _refuse_zero_divisor(y)
-        return quiet_context().run(np.floor_divide, x, y)
-
-    def remainder(self, x: Array, y: Array) -> Array:
-        """Raises RuntimeError("ZeroDivisionError"), PyTorch's words, for an integer division by zero."""
-        _refuse_zero_divisor(y)
-        return super().remainder(x, y)
-
     # ---- reductions and products ------------------------------------------------------------------------------------
 
     def sum(self, x: Array, axis: Axis, keepdims: bool) -> Array:
@@ -145,14 +133,6 @@ class NumPyBackend(StridedBackend):
             if x.dtype.kind not in "cb" and np.iscomplexobj(value):
                 value = value.real
             quiet_context().run(np.copyto, x, value, "unsafe")
-
-
-def _refuse_zero_divisor(y: Array) -> None:
-    if type(y) is float:
-        return
-    if type(y) is int or type(y) is bool or y.dtype.kind in "iub":
-        if not np.all(y):
-            raise RuntimeError("ZeroDivisionError")
 
 
 def _flattened(owner: np.ndarray) -> np.ndarray:

@@ -54,7 +54,18 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
 
     # ---- elementwise ------------------------------------------------------------------------------------------------
 
+    def floor_divide(self, x: Array, y: Array) -> Array:
+        """Raises RuntimeError("ZeroDivisionError"), PyTorch's words, for an integer division by zero on the host."""
+        self.refuse_zero_divisor(y)
+        return self.run(self.xp.floor_divide, x, y)
+
+    def refuse_zero_divisor(self, y: Array) -> None:
+        if type(y) is not float and (type(y) is int or y.dtype.kind in "iub") and not self.xp.all(y):
+            raise RuntimeError("ZeroDivisionError")
+
     def remainder(self, x: Array, y: Array) -> Array:
+        """Raises RuntimeError("ZeroDivisionError"), PyTorch's words, for an integer division by zero on the host."""
+        self.refuse_zero_divisor(y)
         out = self.run(self.xp.remainder, x, y)
         if out.dtype.kind in "iub":
             return out
@@ -110,6 +121,12 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
 
     def _argmin(self, x: Array, axis: int, keepdims: bool) -> Array:
         return x.argmin(axis, keepdims=True) if keepdims else x.argmin(axis)
+
+    def matmul(self, x: Array, y: Array) -> Array:
+        dtype = x.dtype
+        if dtype.char in HALF_CHARACTERS:
+            return self.run(self.run(self.xp.matmul, x.astype("float32"), y.astype("float32")).astype, dtype)
+        return self.run(self.xp.matmul, x, y)
 
     # ---- shapes and selection ---------------------------------------------------------------------------------------
 
