@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["DECLARATIONS", "Declaration", "Sample", "declare"]
+__all__ = ["DECLARATIONS", "Declaration", "Sample", "declare", "declare_functional"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -41,21 +42,30 @@ class Declaration:
 
     `op` is the kernel-level op it records (None for functions made of others), `samples` makes calls that must equal
     PyTorch's, `errors` calls that must fail, `dtypes` the kinds it is sampled with ("float", "complex", "int", "bool"),
-    `differentiable` whether gradients are checked.
+    `differentiable` whether gradients are checked, `operator` the shorter way to the same function that Python's operators
+    take (None: the function itself).
     """
 
     __slots__ = (
-        "aliases", "differentiable", "dtypes", "errors", "family", "function", "inplace", "method", "name", "op", "public",
-        "samples",
+        "aliases", "differentiable", "dtypes", "errors", "family", "function", "inplace", "method", "name", "op", "operator",
+        "public", "samples",
     )  # fmt: skip
 
     def __init__(self, name: str, function: Callable[..., Any], **facts: Any) -> None:
         self.name = name
         self.function = function
-        self.family = function.__module__.rpartition(".")[2]
+        self.family = _family()
         for fact in self.__slots__:
             if fact not in ("name", "function", "family"):
                 setattr(self, fact, facts[fact])
+
+
+def _family() -> str:
+    """Returns the module that is declaring: the nearest caller outside the core (factories set `__module__` to a public one)."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("torchplug._core."):
+        frame = frame.f_back
+    return str(frame.f_globals["__name__"]).rpartition(".")[2]
 
 
 def declare(
@@ -70,6 +80,7 @@ def declare(
     inplace: bool = False,
     aliases: Sequence[str] = (),
     name: str | None = None,
+    operator: Callable[..., Any] | None = None,
 ) -> Callable[[_F], _F]:
     """Registers a public function: `torch.<name>` (public), `Tensor.<name>` (method), `Tensor.<name>_` (inplace)."""
 
@@ -77,9 +88,28 @@ def declare(
         known = name or function.__name__
         DECLARATIONS[known] = Declaration(
             known, function, op=op, samples=samples, errors=errors, dtypes=tuple(dtypes), public=public, method=method,
-            inplace=inplace, aliases=tuple(aliases),
+            inplace=inplace, aliases=tuple(aliases), operator=operator,
             differentiable=bool(op is not None and op.differentiable) if differentiable is None else differentiable,
         )  # fmt: skip
         return function
+
+    return mark
+
+
+def declare_functional(
+    *,
+    op: Any = None,
+    samples: Callable[..., Iterable[Sample]] | None = None,
+    errors: Callable[[], Iterable[Sample]] | None = None,
+    dtypes: Sequence[str] = ("float",),
+    differentiable: bool | None = None,
+) -> Callable[[_F], _F]:
+    """Registers a function of `torch.nn.functional` alone, as "nn.functional.<name>"."""
+
+    def mark(function: _F) -> _F:
+        return declare(
+            op=op, samples=samples, errors=errors, dtypes=dtypes, differentiable=differentiable, public=False, method=False,
+            name=f"nn.functional.{function.__name__}",
+        )(function)  # fmt: skip
 
     return mark

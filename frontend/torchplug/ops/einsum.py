@@ -1,0 +1,1 @@
+"""Contractions given by labels or dimensions: einsum, tensordot and their kin."""
