@@ -15,15 +15,16 @@ from torchplug_spec import dtypes as dt
 from torchplug._core.declare import Sample, declare
 from torchplug._core.inplace import write_out
 from torchplug._core.kind import Kind
-from torchplug._core.modes import anomaly, default_dtype, grad_enabled
+from torchplug._core.modes import default_dtype, grad_enabled
 from torchplug._core.node import Node, next_sequence_number
 from torchplug._core.op import TENSOR_SPACE, Op, device_error, parameters_of, record
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Parameter, Tensor, array_of, new, shape_of, wrap
 
-__all__ = ["binary", "broadcast_shapes", "convert", "unary"]
+__all__ = ["argument_error", "as_number", "binary", "broadcast_shapes", "convert", "promote", "promote_pair", "refusal", "unary"]
 
 Number = (bool, int, float, complex)
+Refusals = dict[str, "str | Exception"]
 
 
 def convert(x: Tensor, dtype: DType) -> Tensor:
@@ -54,9 +55,10 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(result)
 
 
-def argument_error(function: str, name: str, expected: str, got: Any) -> TypeError:
-    """Returns PyTorch's error for an argument of the wrong type."""
-    return TypeError(f"{function}(): argument '{name}' must be {expected}, not {type(got).__name__}")
+def argument_error(function: str, name: str, expected: str, got: Any, position: int | None = None) -> TypeError:
+    """Returns PyTorch's error for an argument of the wrong type; positions count from 1."""
+    where = f" (position {position})" if position else ""
+    return TypeError(f"{function}(): argument '{name}'{where} must be {expected}, not {type(got).__name__}")
 
 
 def unary(
@@ -73,15 +75,16 @@ def unary(
     inplace: bool = True,
     aliases: Sequence[str] = (),
     node: str | None = None,
-    refuse: Sequence[str] = (),
+    refuse: Refusals | None = None,
+    errors: Callable[[], Iterable[Sample]] | None = None,
 ) -> Callable[..., Tensor]:
     """Declares an elementwise function of one tensor.
 
     `floats`: integers are computed in the default dtype. `result`: "same", "bool", or "real" (complex gives its real
-    type). `refuse`: dtype kinds the function is not defined for.
+    type). `refuse`: dtype kinds the function is not defined for, see `refusal`.
     """
-    op = Op(name, ("input",), tensors=("input",), kernel=kernel, forward=forward, rules={"input": rule} if rule else {}, node=node)
-    op.elementwise_constant = rule is None
+    op = Op(name, ("input",), tensors=("input",), kernel=kernel, forward=forward, rules={"input": rule} if rule else {}, node=node,
+            differentiable_outputs=1 if rule else 0)
     slot = op.slot
     needs = parameters_of(rule)[2:] if rule else ()
     simple = needs in ((), ("input",))
@@ -92,9 +95,9 @@ def unary(
         try:
             kind = input._kind
         except AttributeError:
-            raise argument_error(name, "input", "Tensor", input) from None
+            raise argument_error(name, "input", "Tensor", input, 1) from None
         if refuse and kind.dtype.kind in refuse:
-            raise _undefined(name, kind)
+            raise refusal(refuse, name, kind.dtype)
         if floats and not kind.inexact:
             input = convert(input, default_dtype())
             kind = input._kind
@@ -107,9 +110,9 @@ def unary(
         tensor._kind = kind if same else kind.of(value)
         tensor._cell = None
         parent = input._node
-        if parent is None or rule is None or not grad_enabled():
+        if parent is None or rule is None:
             tensor._node = None
-        elif simple and not anomaly.get():
+        elif (mode := grad_enabled()) is True and simple:
             node = new(Node)
             node.op = op
             node.edges = (parent,)
@@ -123,23 +126,33 @@ def unary(
             node.seq = next_sequence_number()
             tensor._node = node
         else:
-            record(op, (input,), (array,), (input,), (tensor,), ())
+            tensor._node = None
+            if mode:
+                record(op, (input,), (array,), (input,), (tensor,), ())
         return tensor if out is None else write_out(out, tensor, name)
 
-    return _publish(function, name, doc, op, samples or _unary_samples, dtypes, inplace, aliases, rule is not None)
+    return _publish(function, name, doc, op, samples=samples or _unary_samples, errors=errors, dtypes=dtypes, inplace=inplace,
+                    aliases=aliases, differentiable=rule is not None)
 
 
-def _undefined(name: str, kind: Kind) -> RuntimeError:
+def refusal(refuse: Refusals, name: str, dtype: DType) -> Exception:
+    """Returns PyTorch's error for a dtype kind that a function refuses.
+
+    A kernel's name stands for PyTorch's standard sentence; an exception is raised as it is.
+    """
     from torchplug._core.naming import scalar_type_name
 
-    return NotImplementedError(f'"{name}" not implemented for \'{scalar_type_name(kind.dtype)}\'')
+    said = refuse[dtype.kind]
+    if isinstance(said, Exception):
+        return type(said)(*said.args)
+    return NotImplementedError(f"\"{said or name}\" not implemented for '{scalar_type_name(dtype)}'")
 
 
-def _publish(function: Any, name: str, doc: str, op: Op, samples: Any, dtypes: Any, inplace: bool, aliases: Any, smooth: bool) -> Any:
+def _publish(function: Any, name: str, doc: str, op: Op, **facts: Any) -> Any:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.__module__ = "torchplug"
-    return declare(op=op, samples=samples, dtypes=dtypes, inplace=inplace, aliases=aliases, differentiable=smooth)(function)
+    return declare(op=op, **facts)(function)
 
 
 def _unary_samples(make: Any) -> Iterable[Sample]:
@@ -163,20 +176,33 @@ def binary(
     inplace: bool = True,
     aliases: Sequence[str] = (),
     node: str | None = None,
-    refuse: Sequence[str] = (),
+    refuse: Refusals | None = None,
+    errors: Callable[[], Iterable[Sample]] | None = None,
     swap: bool = False,
+    numbers: bool = True,
+    guard: Callable[[Any, Any], None] | None = None,
+    method: bool = True,
 ) -> Callable[..., Tensor]:
     """Declares an elementwise function of two tensors (or a tensor and a number), broadcast and promoted.
 
     Arguments as in `unary`. Rules may name `input` and `other`; the engine reduces gradients to the inputs' shapes.
+    `swap`: the number may stand first. `numbers`: the second may be one. `guard(input, other)` raises for operands
+    PyTorch refuses; it sees every call but those of two operands of one dtype that `refuse` does not name.
     """
     op = Op(name, ("input", "other"), tensors=("input", "other"), kernel=kernel, forward=forward, rules=rules, node=node,
-            broadcasts=True)
+            broadcasts=True, differentiable_outputs=1 if rules else 0)
     slot = op.slot
     same = result == "same"
     smooth = bool(rules)
     saves = [_saves(rules, mask) for mask in range(4)]
+    plans: list[Any] = [None] * 4
+
+    def plan_for(mask: int) -> Any:
+        plans[mask] = op.plan(mask)
+        return plans[mask]
+
     any_dtype = not floats and not refuse
+    quick = frozenset(("float", "complex") if floats else ("bool", "uint", "int", "float", "complex")) - set(refuse or ())
 
     def function(input: Tensor, other: Tensor | complex, *, out: Tensor | None = None) -> Tensor:
         try:
@@ -184,7 +210,7 @@ def binary(
         except AttributeError:
             return wrong_input(input, other)
         cls = type(other)
-        if (cls is Tensor or cls is Parameter) and kind is other._kind and (any_dtype or kind.inexact):
+        if (cls is Tensor or cls is Parameter) and kind is other._kind and (any_dtype or kind.dtype.kind in quick):
             a = input._array
             if a is None:
                 a = array_of(input)
@@ -197,7 +223,9 @@ def binary(
                 broadcast_shapes(a.shape, b.shape)
                 raise
             parent2 = other._node
-        elif (cls is float and kind.inexact) or (cls is int and (kind.inexact or (any_dtype and kind.dtype is dt.int64))):
+        elif numbers and (
+            (cls is float and kind.inexact) or (cls is int and (kind.inexact or kind.dtype is dt.int64))
+        ) and (any_dtype or kind.dtype.kind in quick):
             a = input._array
             if a is None:
                 a = array_of(input)
@@ -211,50 +239,62 @@ def binary(
         tensor._kind = kind if same else kind.of(value)
         tensor._cell = None
         parent = input._node
-        if (parent is None and parent2 is None) or not smooth or not grad_enabled():
+        if (parent is None and parent2 is None) or not smooth:
             tensor._node = None
-        elif anomaly.get():
-            record(op, (input, other), (a, b), _pair(input, other, kind, b), (tensor,), ())
-        else:
-            mask = (1 if parent is not None else 0) + (2 if parent2 is not None else 0)
-            node = new(Node)
+            return tensor if out is None else write_out(out, tensor, name)
+        mode = grad_enabled()
+        if mode is True:
+            mask = 1 if parent2 is None else 2 if parent is None else 3
+            tensor._node = node = new(Node)
             node.op = op
             node.edges = (parent, parent2)
             node.kind = kind
-            node.plan = op.plan(mask)
+            node.plan = plans[mask] or plan_for(mask)
             code = saves[mask]
-            if code == 0:
+            if code == NOTHING:
                 node.saved = node.sources = ()
                 node.versions = None
-            elif code == 1:
+            elif code == OTHER:
+                node.saved = (b,)
+                node.sources = (other,)
+                node.versions = None if parent2 is None and cls is not Tensor or other._cell is None else (other._cell.version,)
+            elif code == INPUT:
                 node.saved = (a,)
                 node.sources = (input,)
-                node.versions = (input._cell.version,) if input._cell is not None else None
-            elif code == 2:
-                node.saved = (b,)
-                node.sources = (other,) if b is not None else (None,)
-                node.versions = (other._cell.version,) if parent2.__class__ is not None and cls not in Number and other._cell is not None else None
+                node.versions = None if input._cell is None else (input._cell.version,)
             else:
-                node.saved, node.sources, node.versions = _save_both(node.plan, a, b, input, other)
-            shape = value.shape
-            if a.shape == shape and b.shape == shape:
+                node.saved, node.sources, node.versions = _save_both(code, a, b, input, other)
+            shape = a.shape
+            if shape == b.shape:
                 node.fix = None
             else:
-                node.fix = (None if a.shape == shape else a.shape, None if b.shape == shape else b.shape)
+                whole = value.shape
+                node.fix = (None if shape == whole else shape, None if b.shape == whole else b.shape)
             node.cell = node.hooks = node.outputs = None
             node.seq = next_sequence_number()
-            tensor._node = node
+        else:
+            tensor._node = None
+            if mode:
+                record(op, (input, other), (a, b), _pair(input, other, kind, b), (tensor,), ())
         return tensor if out is None else write_out(out, tensor, name)
 
     def slow(input: Tensor, other: Any, out: Tensor | None) -> Tensor:
         """Promotes, moves 0-d operands to the other's device, then calls the op."""
-        if not isinstance(other, Tensor) and not isinstance(other, Number):
-            other = as_number(name, other)
+        if not isinstance(other, Tensor):
+            if not numbers:
+                raise argument_error(name, "other", "Tensor", other, 2)
+            if not isinstance(other, Number):
+                answer = foreign(function.reflected, input, other)
+                if answer is not NotImplemented:
+                    return answer
+                other = as_number(name, other)
+        if guard is not None:
+            guard(input, other)
         common = result_type(input, other)
         if floats and not (common.is_floating_point or common.is_complex):
             common = default_dtype()
-        if common.kind in refuse:
-            raise _undefined(name, input._kind.to(common))
+        if refuse and (common.kind in refuse or input._kind.dtype.kind in refuse):
+            raise refusal(refuse, name, common if common.kind in refuse else input._kind.dtype)
         x, y = promote_pair(name, input, other, common)
         broadcast_shapes(shape_of(x), shape_of(y))
         tensor = op(x, y)
@@ -263,33 +303,51 @@ def binary(
     def wrong_input(input: Any, other: Any) -> Tensor:
         if swap and isinstance(input, Number) and isinstance(other, Tensor):
             return slow(wrap(other._kind.to(result_type(input, other)).scalar(input), other._kind.to(result_type(input, other))), other, None)
-        raise argument_error(name, "input", "Tensor", input)
+        raise argument_error(name, "input", "Tensor", input, 1)
 
-    return _publish(function, name, doc, op, samples or _binary_samples, dtypes, inplace, aliases, smooth)
+    function.reflected = f"__r{_OPERATORS.get(name, name)}__"  # type: ignore[attr-defined]
+    return _publish(function, name, doc, op, samples=samples or _binary_samples, errors=errors, dtypes=dtypes, inplace=inplace,
+                    aliases=aliases, differentiable=smooth, method=method)
 
 
 def _pair(input: Tensor, other: Any, kind: Kind, b: Any) -> tuple[Tensor, Tensor]:
     return input, other if isinstance(other, Tensor) else wrap(b, kind)
 
 
+NOTHING, INPUT, OTHER, INPUT_OTHER, OTHER_INPUT = range(5)
+
+
 def _saves(rules: dict[str, Callable[..., Any]], mask: int) -> int:
-    """Returns which inputs the needed rules read: 0 none, 1 input, 2 other, 3 both."""
-    read = set()
+    """Returns which operands the needed rules read, in the order the plan saves them."""
+    read: list[str] = []
     for bit, name in ((1, "input"), (2, "other")):
         if mask & bit and name in rules:
-            read.update(parameters_of(rules[name])[2:])
-    if read - {"input", "other"}:
-        return 3
-    return ("input" in read) + 2 * ("other" in read)
+            read += [needed for needed in parameters_of(rules[name])[2:] if needed not in read]
+    if set(read) - {"input", "other"}:
+        raise TypeError(f"a rule of a binary function may read 'input' and 'other', not {read}")
+    return {(): NOTHING, ("input",): INPUT, ("other",): OTHER, ("input", "other"): INPUT_OTHER}.get(tuple(read), OTHER_INPUT)
 
 
-def _save_both(plan: Any, a: Any, b: Any, input: Tensor, other: Any) -> tuple:
-    """Saves in the order of the plan's items (they may name both operands in either order)."""
-    arrays, tensors = (a, b), (input, other if isinstance(other, Tensor) else None)
-    saved = tuple(arrays[place] for _, place in plan.items)
-    sources = tuple(tensors[place] for _, place in plan.items)
-    versions = tuple(x._cell.version if x is not None and x._cell is not None else 0 for x in sources)
-    return saved, sources, versions if any(versions) else None
+def _save_both(code: int, a: Any, b: Any, input: Tensor, other: Any) -> tuple:
+    cell, other_cell = input._cell, getattr(other, "_cell", None)
+    versions = None
+    if cell is not None or other_cell is not None:
+        first, second = (0 if cell is None else cell.version), (0 if other_cell is None else other_cell.version)
+        versions = (first, second) if code == INPUT_OTHER else (second, first)
+    if code == INPUT_OTHER:
+        return (a, b), (input, other), versions
+    return (b, a), (other, input), versions
+
+
+_OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "pow": "pow", "floor_divide": "floordiv", "remainder": "mod"}
+
+
+def foreign(reflected: str, input: Tensor, other: Any) -> Any:
+    """Returns what an operand of another library makes of `input <op> other`; NotImplemented if it has no say."""
+    method = getattr(type(other), reflected, None)
+    if method is None or hasattr(other, "__array__"):
+        return NotImplemented
+    return method(other, input)
 
 
 def as_number(name: str, value: Any) -> Any:
@@ -299,7 +357,15 @@ def as_number(name: str, value: Any) -> Any:
         number = item()
         if isinstance(number, Number):
             return number
-    raise argument_error(name, "other", "Tensor", value)
+    raise argument_error(name, "other", "Tensor", value, 2)
+
+
+def promote(name: str, *operands: Any, dtype: DType | None = None) -> list[Tensor]:
+    """Returns tensors and numbers as tensors of one dtype (the promoted one unless given) on one device."""
+    common = dtype or result_type(*operands)
+    leader = next(x for x in operands if isinstance(x, Tensor) and (shape_of(x) or not any(
+        isinstance(other, Tensor) and shape_of(other) for other in operands)))
+    return [leader if x is leader and x._kind.dtype is common else promote_pair(name, leader, x, common)[1] for x in operands]
 
 
 def promote_pair(name: str, input: Tensor, other: Any, common: DType) -> tuple[Tensor, Tensor]:
@@ -309,7 +375,7 @@ def promote_pair(name: str, input: Tensor, other: Any, common: DType) -> tuple[T
         try:
             return convert(input, common), wrap(kind.scalar(other), kind)
         except OverflowError:
-            raise RuntimeError(f"value cannot be converted to type {common.name} without overflow") from None
+            return convert(input, common), wrap(kind.scalar(_wrapped(other, common)), kind)
     if input._kind.native_device != other._kind.native_device or input._kind.engine is not other._kind.engine:
         if not shape_of(other):
             other = _follow(other, input)
@@ -318,6 +384,15 @@ def promote_pair(name: str, input: Tensor, other: Any, common: DType) -> tuple[T
         else:
             raise device_error(name, (input, other))
     return convert(input, common), convert(other, common)
+
+
+def _wrapped(value: int, dtype: DType) -> int:
+    """Returns an integer that is out of a type's range as PyTorch converts it from int64: modulo 2**bits."""
+    if not -(2**63) <= value < 2**63:
+        raise RuntimeError("Overflow when unpacking long long")
+    bits = 8 * dtype.itemsize
+    value %= 2**bits
+    return value - 2**bits if dtype.is_signed and value >= 2 ** (bits - 1) else value
 
 
 def _follow(x: Tensor, leader: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torchplug._core.kernels import COMPOSITIONS, OPS, OPS_BY_KERNEL
-from torchplug._core.modes import anomaly, grad_enabled
+from torchplug._core.modes import WITH_LINES, grad_enabled
 from torchplug._core.node import Node, Output
 from torchplug._core.tensor import Parameter, Storage, Tensor, array_of, cell_of, make_view, new, shape_of
 
@@ -220,7 +220,7 @@ def record(op: Op, args: Sequence[Any], raw: Sequence[Any], inputs: Sequence[Ten
         for index, out in enumerate(outs[: op.differentiable_outputs]):
             if out._kind.dtype.is_floating_point or out._kind.dtype.is_complex:
                 out._node = Output(node, index)
-    if anomaly.get():
+    if grad_enabled() == WITH_LINES:
         from torchplug._core.anomaly import remember
 
         remember(node, op, args)
@@ -239,7 +239,8 @@ def _save(node: Node, plan: Plan, args: Sequence[Any], raw: Sequence[Any], outs:
             saved.append(raw[place])
             source = args[place]
         elif code == ATTRIBUTE:
-            saved.append(args[place])
+            saved.append(raw[place])
+            source = args[place] if isinstance(args[place], Tensor) else None
         elif code == SHAPE:
             value = args[place]
             saved.append(
@@ -312,7 +313,7 @@ class ViewOp(Op):
         node.saved = (self.lens, args, shape_of(x))
         node.sources = (None, None, None)
         out._node = node
-        if anomaly.get():
+        if grad_enabled() == WITH_LINES:
             from torchplug._core.anomaly import remember
 
             remember(node, self, (x, *args))

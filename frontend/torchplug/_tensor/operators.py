@@ -23,13 +23,14 @@ def attach() -> None:
     """Sets the operator methods; called once all functions are declared."""
     for operator, name in _FORWARD.items():
         if name in DECLARATIONS:
-            _attach_binary(operator, DECLARATIONS[name].function)
+            _attach_binary(operator, DECLARATIONS[name])
     for operator, name in _UNARY.items():
         if name in DECLARATIONS:
             setattr(Tensor, f"__{operator}__", DECLARATIONS[name].function)
 
 
-def _attach_binary(operator: str, function: Any) -> None:
+def _attach_binary(operator: str, declaration: Any) -> None:
+    function = declaration.operator or declaration.function
     comparison = operator in _COMPARISONS
 
     def forward(self: Tensor, other: Any) -> Any:
@@ -41,7 +42,8 @@ def _attach_binary(operator: str, function: Any) -> None:
             return NotImplemented
 
     forward.__name__ = f"__{operator}__"
-    setattr(Tensor, forward.__name__, forward)
+    # Functions of the factory `binary` ask a foreign operand's reflected method themselves: no layer between.
+    setattr(Tensor, forward.__name__, function if hasattr(function, "reflected") and not comparison else forward)
     if comparison:
         return
 
@@ -52,7 +54,7 @@ def _attach_binary(operator: str, function: Any) -> None:
 
     reflected.__name__ = f"__r{operator}__"
     setattr(Tensor, reflected.__name__, reflected)
-    twin = getattr(Tensor, f"{function.__name__}_", None)
+    twin = getattr(Tensor, f"{declaration.name}_", None)
     if twin is not None:
 
         def inplace(self: Tensor, other: Any) -> Any:

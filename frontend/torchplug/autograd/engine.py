@@ -268,7 +268,7 @@ def _tensor_values(node: Node) -> list[Any]:
 def _composed_vjp(node: Node, g: Any, create_graph: bool) -> Sequence[Any]:
     """Differentiates the default composition of an op in place of a rule of its own."""
     op = node.op
-    token = modes.grad_mode.set(True)
+    token = modes.grad_mode.set(modes.recording_mode())
     try:
         values, leaves = _recomputation_inputs(node)
         outs = op.forward(TENSOR_SPACE, *values)
@@ -359,7 +359,7 @@ def run_backward(
             task.captures = {}
     for root, g in zip(roots, grads, strict=True):
         task.send(root._node, g if create_graph else array_of(g))
-    token = modes.grad_mode.set(create_graph)
+    token = modes.grad_mode.set(modes.recording_mode() if create_graph else False)
     try:
         task.run()
     finally:

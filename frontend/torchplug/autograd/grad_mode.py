@@ -26,7 +26,7 @@ class _Mode:
         return mode(function) if callable(function) else mode
 
     def __enter__(self) -> None:
-        self._tokens.append(self.variable.set(self.value))
+        self._tokens.append(self.variable.set(modes.recording_mode() if self.value else False))
 
     def __exit__(self, *_: object) -> None:
         self.variable.reset(self._tokens.pop())
@@ -86,10 +86,10 @@ class set_grad_enabled:  # noqa: N801 -- PyTorch's name
     def __init__(self, mode: bool) -> None:
         self.mode = bool(mode)
         self.previous = modes.grad_mode.get()
-        modes.grad_mode.set(self.mode)
+        self.__enter__()
 
     def __enter__(self) -> None:
-        modes.grad_mode.set(self.mode)
+        modes.grad_mode.set(modes.recording_mode() if self.mode else False)
 
     def __exit__(self, *_: object) -> None:
         modes.grad_mode.set(self.previous)
@@ -125,7 +125,7 @@ class inference_mode:  # noqa: N801 -- PyTorch's name
 
 def is_grad_enabled() -> bool:
     """Says whether gradients are being recorded."""
-    return modes.grad_mode.get()
+    return bool(modes.grad_mode.get())
 
 
 def is_inference_mode_enabled() -> bool:
