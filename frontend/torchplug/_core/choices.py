@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchplug._core.scalar_types import SCALARS, FloatType
+from torchplug._core.scalar_types import SCALARS, FloatType, names
 
 __all__ = [
     "check_multinomial",
@@ -27,7 +27,7 @@ _MAX_CATEGORIES = 2**24
 def permutation(n: int, words: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Returns 0, 1, ..., n - 1 shuffled from the front (Fisher and Yates).
 
-    Shape: words (max(n - 1, 0),) of 32-bit values, result (n,) with n < 2**31.
+    Shape: words (max(n - 1, 0),) of 32-bit values, result (n,) with n <= 2**31.
     """
     targets = np.arange(n, dtype=np.int64)
     remaining = np.arange(n, 1, -1, dtype=np.uint32)
@@ -38,7 +38,7 @@ def permutation(n: int, words: NDArray[np.uint64]) -> NDArray[np.int64]:
 def inside_out_permutation(numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Returns 0, 1, ..., n - 1 shuffled by inserting each number among those before it (Fisher and Yates, inside out).
 
-    Shape: numbers (n,) of 64-bit values, result (n,) with n < 2**31.
+    Shape: numbers (n,) of 64-bit values, result (n,) with n <= 2**31.
     """
     n = numbers.size
     places = np.arange(n)
@@ -57,8 +57,7 @@ def check_multinomial(weights: NDArray[Any], num_samples: int, replacement: bool
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     scalar = SCALARS.get(weights.dtype)
     if not isinstance(scalar, FloatType):
-        name = scalar.name if scalar else weights.dtype
-        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {name}")
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {names(weights.dtype)[0]}")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     categories = weights.shape[-1]
@@ -117,7 +116,7 @@ def without_replacement(weights: NDArray[Any], exponential: NDArray[Any], num_sa
 def apply_swaps(targets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Returns what `for i in range(n): swap(a[i], a[targets[i]])` makes of a = 0, 1, ..., n - 1; a fresh array.
 
-    Shape: targets (n,) with i <= targets[i] < n < 2**31, result (n,).
+    Shape: targets (n,) with i <= targets[i] < n <= 2**31, result (n,).
     """
     if targets.size < _LOOP:
         return _swap_one_by_one(targets.tolist())
@@ -140,23 +139,18 @@ def _trace_back(targets: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     n = targets.size
     bits = (n - 1).bit_length()
-    steps = np.arange(n)
     order = targets << bits
-    order |= steps
+    order |= np.arange(n)
     order.sort()
     target = (order >> bits).astype(np.int32)
     step = (order & ((1 << bits) - 1)).astype(np.int32)
     is_last = np.append(target[1:] != target[:-1], True)
     earlier = np.flatnonzero(~is_last)
 
-    # left_by[i]: the last step before i that aims at place i; i itself when there is none.
+    # left_by[i]: the last step that aims at place i, i itself when there is none. A step that aims at its own place
+    # appears here too, but nobody asks what it leaves.
     left_by = np.arange(n, dtype=np.int32)
     left_by[target[is_last]] = step[is_last]
-    for place in np.flatnonzero(targets == steps).tolist():  # about log(n) steps aim at their own place
-        position = int(np.searchsorted(order, (place << bits) | place))
-        if position and target[position - 1] == place:
-            left_by[place] = step[position - 1]
-
     found = _roots(left_by)
     out = targets.copy()
     out[step[earlier + 1]] = found[step[earlier]]

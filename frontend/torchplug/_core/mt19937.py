@@ -156,7 +156,7 @@ class HostGenerator:
             )
         draw = self._stream.doubles if p.dtype == _FLOAT64 else self._stream.floats
         uniform: Array = draw(_count(shape)).reshape(shape)
-        return (uniform < p.astype(uniform.dtype, copy=False)).astype(dtype)
+        return np.asarray(uniform < p.astype(uniform.dtype, copy=False), dtype)
 
     def dropout_mask(self, shape: Shape, p: float = 0.5, dtype: DTypeLike = np.float32) -> Array:
         """Returns what `F.dropout(x, p, training=True)` keeps (1, with probability 1 - p) and drops (0).
@@ -225,11 +225,11 @@ class HostGenerator:
             raise RuntimeError("normal expects all elements of std >= 0.0")
         dtype = mean.dtype if isinstance(mean, np.ndarray) else std.dtype
         out = self.normal(np.broadcast_shapes(np.shape(mean), std.shape), dtype)
-        for function, operand in ((np.multiply, std), (np.add, mean)):
-            # As in type promotion, an operand without dimensions does not widen the arithmetic.
-            operand = operand if np.ndim(operand) else np.asarray(operand, dtype)
-            out = function(out, operand).astype(dtype, copy=False)
-        return out
+        # An operand without dimensions does not widen the arithmetic, but a factor is not narrowed to 16 bits either.
+        factor = std if std.ndim else std.astype(np.promote_types(dtype, np.float32))
+        term = mean if np.ndim(mean) else np.asarray(mean, dtype)
+        out = (out * factor).astype(dtype, copy=False)
+        return np.asarray(out + term, dtype)
 
     def log_normal(self, shape: Shape, dtype: DTypeLike = np.float32, mean: float = 1.0, std: float = 2.0) -> Array:
         """Returns exponentials of normal numbers, as `Tensor.log_normal_` does. Raises RuntimeError for std <= 0."""

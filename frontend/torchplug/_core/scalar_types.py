@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 
 __all__ = [
+    "LONGEST_PERMUTATION",
     "SCALARS",
     "FloatType",
     "IntegerType",
@@ -16,6 +17,7 @@ __all__ = [
     "check_permutation",
     "check_uniform_bounds",
     "floating",
+    "names",
     "not_implemented",
     "supported",
 ]
@@ -40,6 +42,9 @@ class FloatType(NamedTuple):
 
 
 ScalarType = IntegerType | FloatType
+
+# Two places of a longer one do not fit side by side in an int64, which is how `choices` sorts swaps.
+LONGEST_PERMUTATION: Final = 2**31
 
 SCALARS: Final[dict[np.dtype[Any], ScalarType]] = {
     np.dtype(np.bool_): IntegerType("Bool", "bool", 0, 1),
@@ -79,13 +84,13 @@ def floating(dtype: np.dtype[Any], kernel: str) -> FloatType:
 
 def not_implemented(dtype: np.dtype[Any], kernel: str) -> NotImplementedError:
     """Returns PyTorch's error for a kernel that does not exist for `dtype`."""
-    return NotImplementedError(f"\"{kernel}\" not implemented for '{_names(dtype)[0]}'")
+    return NotImplementedError(f"\"{kernel}\" not implemented for '{names(dtype)[0]}'")
 
 
 def check_continuous(dtype: np.dtype[Any], distribution: str) -> None:
     """Raises RuntimeError, with PyTorch's sentence, unless `dtype` is a float."""
     if not isinstance(SCALARS.get(dtype), FloatType):
-        name, spelling = _names(dtype)
+        name, spelling = names(dtype)
         raise RuntimeError(
             f"{distribution} distribution is a continuous probability distribution. dtype must be a floating point "
             f"but you specified {spelling if distribution == 'Cauchy' else name}"
@@ -109,9 +114,12 @@ def check_permutation(dtype: np.dtype[Any], n: int) -> None:
     elif n > 2**scalar.digits + 1 and scalar.name != "BFloat16":
         limit = "2049" if scalar.name == "Half" else f"2^{scalar.digits}+1"
         raise RuntimeError(f"n cannot be greater than {limit} for {scalar.name} type.")
+    if n > LONGEST_PERMUTATION:
+        raise NotImplementedError(f"randperm of {n} numbers; at most 2**31 can be shuffled on the host")
 
 
-def _names(dtype: np.dtype[Any]) -> tuple[str, str]:
+def names(dtype: np.dtype[Any]) -> tuple[str, str]:
+    """Returns PyTorch's and C++'s names of a dtype, one no kernel knows included."""
     scalar = SCALARS.get(dtype)
     return (scalar.name, scalar.spelling) if scalar else _COMPLEX.get(dtype, (str(dtype), str(dtype)))
 
