@@ -13,9 +13,9 @@ from torchplug_spec.dtypes import DType
 __all__ = ["EXTRA_ELEMENTWISE", "ArrayAPIBackend"]
 
 _DIRECT = (
-    "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "pow", "maximum", "minimum", "equal", "less",
-    "bitwise_and", "bitwise_or", "bitwise_invert", "abs", "exp", "log", "sin", "cos", "atan", "sqrt", "floor", "round",
-    "where", "reshape", "permute_dims", "broadcast_to", "real", "imag", "conj",
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "less", "bitwise_and", "bitwise_or",
+    "bitwise_invert", "abs", "exp", "log", "sin", "cos", "atan", "sqrt", "floor", "round", "where", "reshape",
+    "permute_dims", "broadcast_to", "real", "imag", "conj",
 )  # fmt: skip
 """Functions of the contract that are the namespace's own, argument for argument."""
 
@@ -142,13 +142,43 @@ class ArrayAPIBackend(Backend):
         return self.xp.divide(x, y)
 
     def floor_divide(self, x: Array, y: Array) -> Array:
+        """Raises RuntimeError("ZeroDivisionError"), PyTorch's words, for an integer division by zero on a CPU."""
+        self.refuse_zero_divisor(y)
         return self.xp.floor_divide(x, y)
 
     def remainder(self, x: Array, y: Array) -> Array:
-        return self.xp.remainder(x, y)
+        """Raises RuntimeError("ZeroDivisionError"), PyTorch's words, for an integer division by zero on a CPU."""
+        self.refuse_zero_divisor(y)
+        out = self.xp.remainder(x, y)
+        if not self.xp.isdtype(out.dtype, "real floating"):
+            return out
+        # A remainder of zero has the sign of x (C's fmod, PyTorch); Python and the standard give it the sign of y.
+        return self.xp.where(out == 0, self.xp.copysign(out, x), out)
+
+    def refuse_zero_divisor(self, y: Array) -> None:
+        """Raises for a zero among integers on a CPU; on other devices PyTorch does not look either."""
+        if isinstance(y, float):
+            return
+        if isinstance(y, int):
+            has_zero = y == 0
+        elif self.xp.isdtype(y.dtype, ("integral", "bool")) and self.device_of(y).startswith("cpu"):
+            has_zero = bool(self.xp.any(y == 0))
+        else:
+            return
+        if has_zero:
+            raise RuntimeError("ZeroDivisionError")
 
     def pow(self, x: Array, y: Array) -> Array:
-        return self.xp.pow(x, y)
+        """An integer with a negative exponent gives its inverse truncated: 1, -1 or 0."""
+        xp = self.xp
+        dtype = x.dtype if hasattr(x, "dtype") else y.dtype
+        if isinstance(x, float) or isinstance(y, float) or not xp.isdtype(dtype, "integral"):
+            return xp.pow(x, y)
+        x, y = (xp.asarray(z, dtype=dtype) if isinstance(z, int) else z for z in (x, y))
+        negative = y < 0
+        powers = xp.pow(x, xp.where(negative, 0, y))
+        inverse = xp.where((x == 1) | ((x == -1) & (y % 2 == 0)), 1, xp.where(x == -1, -1, 0))
+        return xp.where(negative, xp.astype(inverse, dtype), powers)
 
     def maximum(self, x: Array, y: Array) -> Array:
         return self.xp.maximum(x, y)

@@ -55,43 +55,27 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
     # ---- elementwise ------------------------------------------------------------------------------------------------
 
     def floor_divide(self, x: Array, y: Array) -> Array:
-        """Raises RuntimeError("ZeroDivisionError"), PyTorch's words, for an integer division by zero on the host."""
         self.refuse_zero_divisor(y)
         return self.run(self.xp.floor_divide, x, y)
 
-    def refuse_zero_divisor(self, y: Array) -> None:
-        if type(y) is not float and (type(y) is int or y.dtype.kind in "iub") and not self.xp.all(y):
-            raise RuntimeError("ZeroDivisionError")
-
     def remainder(self, x: Array, y: Array) -> Array:
-        """Raises RuntimeError("ZeroDivisionError"), PyTorch's words, for an integer division by zero on the host."""
         self.refuse_zero_divisor(y)
         out = self.run(self.xp.remainder, x, y)
         if out.dtype.kind in "iub":
             return out
-        # A remainder of zero has the sign of x (C's fmod, PyTorch); Python and NumPy give it the sign of y.
-        return self.xp.where(out == 0, self.xp.copysign(out, x), out)
+        return self.xp.where(out == 0, self.xp.copysign(out, x), out)  # PyTorch's sign of zero, see ArrayAPIBackend
+
+    def refuse_zero_divisor(self, y: Array) -> None:
+        if type(y) is not float and (type(y) is int or y.dtype.kind in "iub") and not self.xp.all(y):
+            raise RuntimeError("ZeroDivisionError")
 
     def pow(self, x: Array, y: Array) -> Array:
         if type(y) is float or type(y) is int:
             special = _POWERS.get(y)
             if special is not None and x.dtype.kind in "fc":
                 return self.run(special, self.xp, x)
-        kind = y.dtype.kind if hasattr(y, "dtype") else "i" if type(y) is int else "f"
-        if kind == "i" and (not hasattr(x, "dtype") or x.dtype.kind in "iu"):
-            return self._integer_power(x, y)
-        return self.run(self.xp.power, x, y)
-
-    def _integer_power(self, x: Array, y: Array) -> Array:
-        xp = self.xp
-        negative = xp.less(y, 0)
-        if not negative.any():
-            return xp.power(x, y)
-        # 1 and -1 have integer inverses; the inverse of anything else truncates to 0.
-        alternating = xp.where(xp.bitwise_and(y, 1) == 1, -1, 1)
-        inverse = xp.where(xp.equal(x, 1), 1, xp.where(xp.equal(x, -1), alternating, 0))
-        powers = xp.power(x, xp.where(negative, 0, y))
-        return xp.where(negative, inverse, powers).astype(powers.dtype)
+        kind = x.dtype.kind if hasattr(x, "dtype") else "f" if type(x) is float else y.dtype.kind
+        return super().pow(x, y) if kind in "iu" and type(y) is not float else self.run(self.xp.power, x, y)
 
     def round(self, x: Array) -> Array:
         return self.xp.rint(x) if x.dtype.kind in "fcV" else x.copy()

@@ -36,13 +36,13 @@ class StridedMemory:
         return bool(x.flags.c_contiguous)
 
     @kernel("slice_update")
-    def slice_update(self, x: Array, value: Array, key: tuple) -> Array:
+    def slice_update(self, x: Array, value: Array, key: tuple[Any, ...]) -> Array:
         out = self.xp.array(x, order="K")
         out[key] = value
         return out
 
     @kernel("slice_embed")
-    def slice_embed(self, g: Array, shape: Shape, key: tuple) -> Array:
+    def slice_embed(self, g: Array, shape: Shape, key: tuple[Any, ...]) -> Array:
         out = self.xp.zeros(shape, g.dtype)
         out[key] = g
         return out
