@@ -4,7 +4,7 @@ import importlib
 
 FAMILIES = (
     "structure", "arithmetic", "views", "creation", "filling", "pointwise", "comparison", "reductions", "indexing", "joining",
-    "ordering", "products", "linear", "einsum", "triangles", "scans", "activations", "losses", "convolution", "pooling", "normalization", "embedding",
+    "ordering", "products", "linear", "einsum", "triangles", "scans", "softmax", "activations", "losses", "convolution", "pooling", "normalization", "embedding",
     "randomness", "tests", "transfer",
 )  # fmt: skip
 

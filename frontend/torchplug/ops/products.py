@@ -12,7 +12,7 @@ from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import argument_error, broadcast_shapes
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
-from torchplug._core.modes import anomaly, grad_enabled
+from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.node import Node, next_sequence_number
 from torchplug._core.op import TENSOR_SPACE, Op, device_error, record
@@ -151,10 +151,10 @@ def product(op: Op, input: Tensor, other: Tensor) -> Tensor:
     tensor._kind = kind
     tensor._cell = None
     parent, parent2 = input._node, other._node
-    if (parent is None and parent2 is None) or not grad_enabled():
-        tensor._node = None
+    tensor._node = None
+    if (parent is None and parent2 is None) or not (mode := grad_enabled()):
         return tensor
-    if anomaly.get() or op is MATMUL:
+    if mode is not True or op is MATMUL:
         record(op, (input, other), (a, b), (input, other), (tensor,), ())
         return tensor
     node = new(Node)
