@@ -95,7 +95,6 @@ def with_replacement(weights: NDArray[Any], uniform: NDArray[np.float64]) -> NDA
         with np.errstate(over="ignore", invalid="ignore"):
             cumulative = np.add.accumulate(row, dtype=exact)
             cumulative /= cumulative[-1]
-        cumulative[-1] = 1
         found[:] = np.searchsorted(cumulative, samples)
     return out
 

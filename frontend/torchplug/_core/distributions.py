@@ -19,6 +19,7 @@ __all__ = [
     "narrow",
     "normal_pairs",
     "poisson_sample",
+    "remainder",
     "scale_doubles",
     "scale_floats",
 ]
@@ -73,38 +74,44 @@ def doubles_from_words(words: Words, out: Doubles | None = None) -> Doubles:
 def scale_floats(uniform: Floats, low: float, high: float) -> Floats:
     """Returns `uniform * (high - low) + low` in float32, product and sum rounded once, as a fused multiply-add does.
 
-    `uniform` may be overwritten.
+    `uniform` is overwritten and returned.
     """
     start = np.float32(low)
     span = np.float32(high) - start
     if start == 0.0:
         return uniform if span == 1.0 else np.multiply(uniform, span, uniform)
-    # The product of two float32 is exact in float64, so only the sum rounds there.
-    total = uniform.astype(np.float64)
-    total *= float(span)
-    total += float(start)
-    # Rounding again to float32 errs only where the first rounding landed midway between two float32.
-    midway = (total.view(np.int64) & 0x1FFFFFFF) == 0x10000000
-    if np.count_nonzero(midway):
-        total[midway] = _off_midway(uniform[midway], float(span), float(start))
-    return total.astype(np.float32)
+    for first in range(0, uniform.size, _CHUNK):
+        _scale_in_cache(uniform[first : first + _CHUNK], float(span), float(start))
+    return uniform
 
 
 def scale_doubles(uniform: Doubles, low: float, high: float) -> Doubles:
     """Returns `uniform * (high - low) + low` in float64, product and sum rounded once, as a fused multiply-add does.
 
-    `uniform` may be overwritten.
+    `uniform` is overwritten and returned.
     """
     span = high - low
     if low == 0.0:
         return uniform if span == 1.0 else np.multiply(uniform, span, uniform)
     if uniform.size < 16:
-        return np.array([_fused_multiply_add(value, span, low) for value in uniform.tolist()], np.float64)
-    out = np.empty_like(uniform)
-    for start in range(0, uniform.size, 4096):
-        part = slice(start, start + 4096)
-        out[part] = _fused_multiply_add(uniform[part], span, low)
-    return out
+        uniform[:] = [_fused_multiply_add(value, span, low) for value in uniform.tolist()]
+        return uniform
+    for first in range(0, uniform.size, 4096):
+        part = uniform[first : first + 4096]
+        part[:] = _fused_multiply_add(part, span, low)
+    return uniform
+
+
+def remainder(numbers: Words, divisor: int) -> None:
+    """Takes the remainders of `numbers` modulo `divisor` in place.
+
+    NumPy divides by one number with vector instructions, but does not take remainders so.
+    """
+    for first in range(0, numbers.size, _CHUNK):
+        part = numbers[first : first + _CHUNK]
+        multiple = part // np.uint64(divisor)
+        multiple *= np.uint64(divisor)
+        part -= multiple
 
 
 def box_muller(uniform: NDArray[Any]) -> None:
@@ -206,6 +213,18 @@ def _poisson_by_rejection(rate: float, uniform: Callable[[], float]) -> int:
             <= k * log_rate - rate - math.lgamma(k + 1.0)
         ):
             return k
+
+
+def _scale_in_cache(uniform: Floats, span: float, start: float) -> None:
+    # The product of two float32 is exact in float64, so only the sum rounds there.
+    total = uniform.astype(np.float64)
+    total *= span
+    total += start
+    # Rounding again to float32 errs only where the first rounding landed midway between two float32.
+    midway = (total.view(np.int64) & 0x1FFFFFFF) == 0x10000000
+    if np.count_nonzero(midway):
+        total[midway] = _off_midway(uniform[midway], span, start)
+    uniform[:] = total
 
 
 def _off_midway(uniform: Floats, span: float, start: float) -> Doubles:

@@ -227,9 +227,8 @@ class HostGenerator:
         out = self.normal(np.broadcast_shapes(np.shape(mean), std.shape), dtype)
         # An operand without dimensions does not widen the arithmetic, but a factor is not narrowed to 16 bits either.
         factor = std if std.ndim else std.astype(np.promote_types(dtype, np.float32))
-        term = mean if np.ndim(mean) else np.asarray(mean, dtype)
         out = (out * factor).astype(dtype, copy=False)
-        return np.asarray(out + term, dtype)
+        return np.asarray(out + mean, dtype)
 
     def log_normal(self, shape: Shape, dtype: DTypeLike = np.float32, mean: float = 1.0, std: float = 2.0) -> Array:
         """Returns exponentials of normal numbers, as `Tensor.log_normal_` does. Raises RuntimeError for std <= 0."""
@@ -342,10 +341,7 @@ class HostGenerator:
         """Returns integers from `first` to `first + span - 1` in `dtype`; 64 bits are drawn for each if `wide`."""
         bits: NDArray[np.uint64] = self._stream.wide(count) if wide else self._stream.raw(count)
         if span < 2**64:
-            # NumPy divides by a number with vector instructions, but does not take remainders so.
-            quotient = bits // np.uint64(span)
-            quotient *= np.uint64(span)
-            bits -= quotient
+            distributions.remainder(bits, span)
         values = bits.view(np.int64)
         if first:
             values += first
