@@ -3,9 +3,9 @@
 import importlib
 
 FAMILIES = (
-    "structure", "arithmetic", "views", "creation", "filling", "pointwise", "comparison", "reductions", "indexing", "joining",
+    "structure", "arithmetic", "views", "creation", "filling", "powers", "ternary", "exponential", "trigonometry", "rounding", "comparison", "limits", "reductions", "indexing", "joining",
     "ordering", "products", "linear", "einsum", "triangles", "scans", "softmax", "activations", "losses", "convolution", "pooling", "normalization", "embedding",
-    "randomness", "tests", "transfer",
+    "randomness", "predicates", "transfer",
 )  # fmt: skip
 
 for _family in FAMILIES:
