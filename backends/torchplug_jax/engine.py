@@ -102,9 +102,9 @@ class JAXBackend(ArrayAPIBackend):
                 x.block_until_ready()
 
     def from_numpy(self, x: np.ndarray, device: str) -> Array:
-        """Returns a copy: JAX may otherwise look into the memory of `x`, which its owner may write later."""
+        """Returns a copy, made here: JAX may look into the memory it is given, or copy it only later."""
         if device == self._default:
-            return jnp.array(x)
+            return jnp.asarray(np.array(x))
         return jax.device_put(np.array(x), self._devices[device])
 
     def to_numpy(self, x: Array) -> np.ndarray:

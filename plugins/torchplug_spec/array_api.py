@@ -28,11 +28,11 @@ EXTRA_ELEMENTWISE = (
 )  # fmt: skip
 """Functions beyond the contract whose standard arguments are all positional."""
 
-_EXTRA_REDUCTIONS = ("min", "all", "any")
-_EXTRA_KEYWORD = (
-    "argmin", "flip", "roll", "expand_dims", "squeeze", "stack", "cumulative_sum", "cumulative_prod", "sort",
-    "take_along_axis", "searchsorted",
+_EXTRA_ARRANGED = (
+    "min", "all", "any", "argmin", "flip", "roll", "expand_dims", "squeeze", "stack", "cumulative_sum",
+    "cumulative_prod", "sort", "take_along_axis", "searchsorted",
 )  # fmt: skip
+"""Functions beyond the contract that take keywords in the standard; a method of the same name puts them in order."""
 
 
 class ArrayAPIBackend(Backend):
@@ -50,12 +50,17 @@ class ArrayAPIBackend(Backend):
         if self.xp is None:
             raise TypeError(f"{type(self).__name__} has no namespace; set the class attribute xp or pass one")
         for name in _DIRECT:
-            function = getattr(self.xp, name, None)
+            function = self.find(name)
             if function is not None and not self._overrides(name):
                 setattr(self, name, function)
         for name, function in self.extra_kernels().items():
             if not hasattr(type(self), name):
                 setattr(self, name, function)
+
+    def find(self, name: str) -> Callable[..., Any] | None:
+        """Returns the namespace's function for a name of the standard, or None."""
+        function: Callable[..., Any] | None = getattr(self.xp, name, None)
+        return function
 
     def _overrides(self, name: str) -> bool:
         return getattr(type(self), name) is not getattr(ArrayAPIBackend, name)
@@ -67,12 +72,9 @@ class ArrayAPIBackend(Backend):
         descending), `take_along_axis` (x, indices, axis), `flip` and `squeeze` (x, axis), `roll` (x, shift, axis),
         `expand_dims` (x, axis), `stack` (arrays, axis), `searchsorted` (sorted, values, side).
         """
-        kernels = {name: getattr(self.xp, name) for name in EXTRA_ELEMENTWISE if hasattr(self.xp, name)}
-        for name in _EXTRA_REDUCTIONS:
-            if hasattr(self.xp, name):
-                kernels[name] = getattr(self, f"_{name}")
-        for name in _EXTRA_KEYWORD:
-            if hasattr(self.xp, name):
+        kernels = {name: function for name in EXTRA_ELEMENTWISE if (function := self.find(name)) is not None}
+        for name in _EXTRA_ARRANGED:
+            if self.find(name) is not None:
                 kernels[name] = getattr(self, f"_{name}")
         return kernels
 
