@@ -4,7 +4,7 @@ import importlib
 
 FAMILIES = (
     "structure", "arithmetic", "views", "creation", "filling", "powers", "ternary", "exponential", "trigonometry", "rounding", "comparison", "limits", "reductions", "indexing", "joining",
-    "ordering", "products", "linear", "einsum", "triangles", "scans", "softmax", "activations", "losses", "convolution", "pooling", "normalization", "embedding",
+    "ordering", "products", "linear", "einsum", "triangles", "scans", "softmax", "activations", "losses", "class_losses", "convolution", "pooling", "normalization", "embedding",
     "randomness", "predicates", "transfer",
 )  # fmt: skip
 
