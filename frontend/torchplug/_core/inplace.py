@@ -27,30 +27,37 @@ def check_writable(tensor: Tensor, records: bool) -> None:
         size, stride, _ = geometry_of(tensor)
         if geo.overlaps(size, stride):
             raise RuntimeError(OVERLAP_MESSAGE)
-    if not grad_enabled():
-        return
     node = tensor._node
+    if not grad_enabled() or not (records or node is not None):
+        return
+    view = tensor._view if cell is not None else None
+    if view is not None and view.base is not None:
+        _check_view(tensor, view)
     if node is not None and type(node) is AccumulateGrad:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    view = tensor._view if cell is not None else None
-    if view is None or view.base is None:
-        return
+
+
+NO_GRAD_VIEW = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous "
+    "and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the "
+    "no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+)
+MULTIPLE_VIEWS = (
+    "is a view and is being modified inplace. This view is the output of a function that returns multiple views. Such functions do "
+    "not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+)
+
+
+def _check_view(tensor: Tensor, view: Any) -> None:
     base_node = view.base._node
-    if base_node is not None and type(base_node) is AccumulateGrad and (records or node is not None):
-        if view.meta == "no_grad":
-            raise RuntimeError(
-                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use "
-                "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and "
-                "the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
-                "outside (if you want the inplace to be tracked)."
-            )
+    if view.meta == "no_grad":
+        raise RuntimeError(NO_GRAD_VIEW)
+    if type(view.meta) is int:
+        node = tensor._node
+        name = node.name() if type(node) is Node else "SplitBackward0"
+        raise RuntimeError(f"Output {view.meta} of {name.removesuffix('Backward0')} {MULTIPLE_VIEWS}")
+    if tensor._node is not None and (base_node is None or type(base_node) is AccumulateGrad):
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-    if view.meta == "multi" and (records or node is not None):
-        raise RuntimeError(
-            f"Output 0 of {node.name() if type(node) is Node else 'SplitBackward0'} is a view and is being modified inplace. "
-            "This view is the output of a function that returns multiple views. Such functions do not allow the output views "
-            "to be modified inplace. You should replace the inplace operation by an out-of-place one."
-        )
 
 
 def assign(tensor: Tensor, result: Tensor, host: Any = None) -> Tensor:

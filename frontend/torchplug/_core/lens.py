@@ -87,6 +87,24 @@ class _Reshape(Lens):
         return F.reshape(g, shape)
 
 
+class _Insert(_Reshape):
+    """A new dimension of length 1, with the stride PyTorch gives it."""
+
+    def geometry(self, parent: Geometry, shape: Shape, dim: int) -> Geometry:  # type: ignore[override]
+        size, stride, offset = parent
+        step = size[dim] * stride[dim] if dim < len(size) else 1
+        return shape, (*stride[:dim], step, *stride[dim:]), offset
+
+    def get(self, F: Any, x: Any, shape: Shape, dim: int) -> Any:  # type: ignore[override]
+        return F.reshape(x, shape)
+
+    def put(self, F: Any, x: Any, value: Any, shape: Shape, dim: int) -> Any:  # type: ignore[override]
+        return F.reshape(value, x.shape)
+
+    def back(self, F: Any, g: Any, shape: Shape, _new: Shape, dim: int) -> Any:  # type: ignore[override]
+        return F.reshape(g, shape)
+
+
 class _Expand(Lens):
     def geometry(self, parent: Geometry, shape: Shape) -> Geometry:
         return geo.expand(parent, shape)
@@ -217,6 +235,7 @@ class _Reinterpret(Lens):
 INDEX = _Index("index")
 PERMUTE = _Permute("permute")
 RESHAPE = _Reshape("reshape")
+INSERT = _Insert("insert")
 EXPAND = _Expand("expand")
 DIAGONAL = _Diagonal("diagonal")
 UNFOLD = _Unfold("unfold")

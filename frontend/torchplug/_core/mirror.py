@@ -25,7 +25,7 @@ class _HostNamespace:
 
     @staticmethod
     def broadcast_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        return np.lib.stride_tricks.as_strided(x, shape, (0,) * (len(shape) - x.ndim) + x.strides)
+        return np.ndarray(shape, x.dtype, x, 0, (0,) * (len(shape) - x.ndim) + x.strides)
 
     @staticmethod
     def reshapes_in_place(x: np.ndarray) -> bool:
@@ -45,7 +45,8 @@ class _HostNamespace:
 
     @staticmethod
     def as_strided(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> np.ndarray:
-        return np.lib.stride_tricks.as_strided(x[offset:], shape, tuple(step * x.itemsize for step in strides))
+        # The constructor keeps `x` as the base of the view; as_strided of NumPy hides it.
+        return np.ndarray(shape, x.dtype, x, offset * x.itemsize, tuple(step * x.itemsize for step in strides))
 
     @staticmethod
     def view_as_real(x: np.ndarray) -> np.ndarray:

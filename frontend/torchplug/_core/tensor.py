@@ -82,16 +82,16 @@ class Storage:
 class View:
     """How a tensor looks into its storage: the lenses from the base array, and the base tensor for gradients.
 
-    `base` is None for detached aliases. `counts` is False for `.data`, whose writes do not bump the version that autograd
-    checks. `meta` says how the view was made when that forbids writing it under autograd.
+    `base` is None for detached aliases. `counter` is a list of one count for `.data` and its views, whose writes do not bump the
+    version that autograd checks; None for all others. `meta` says how the view was made when that forbids writing it under autograd.
     """
 
-    __slots__ = ("base", "chain", "counts", "meta")
+    __slots__ = ("base", "chain", "counter", "meta")
 
-    def __init__(self, base: Tensor | None, chain: Chain, counts: bool = True, meta: str | None = None) -> None:
+    def __init__(self, base: Tensor | None, chain: Chain, counter: list[int] | None = None, meta: str | None = None) -> None:
         self.base = base
         self.chain = chain
-        self.counts = counts
+        self.counter = counter
         self.meta = meta
 
 
@@ -168,9 +168,9 @@ def make_view(x: Tensor, lens: Any, args: tuple, dtype: Any = None) -> Tensor:
     if old is None:
         view._view = View(x, step)
     elif lens is lenses.AS_STRIDED and not kind.mutable:
-        view._view = View(old.base, _from_storage(cell, old.chain, args), old.counts, old.meta)
+        view._view = View(old.base, _from_storage(cell, old.chain, args), old.counter, old.meta)
     else:
-        view._view = View(old.base, old.chain + step, old.counts, old.meta)
+        view._view = View(old.base, old.chain + step, old.counter, old.meta)
     if kind.mutable:
         view._array = _strided_view(kind, x._array, lens, args)
     else:
@@ -181,35 +181,44 @@ def make_view(x: Tensor, lens: Any, args: tuple, dtype: Any = None) -> Tensor:
 
 
 def _from_storage(cell: Storage, chain: Chain, args: tuple) -> Chain:
-    # as_strided counts places of the storage in units of the current element type; a chain that changes the type keeps
-    # its prefix up to the last such change.
+    return (*chain[: _typed_prefix(chain)], (lenses.AS_STRIDED, args))
+
+
+def _typed_prefix(chain: Chain) -> int:
+    """Returns how many steps of a chain lead to the storage in units of its last element type, in C order."""
     keep = 0
     for place, (lens, _) in enumerate(chain):
         if lens in (lenses.VIEW_AS_REAL, lenses.VIEW_AS_COMPLEX, lenses.REINTERPRET):
             keep = place + 1
-    return (*chain[:keep], (lenses.AS_STRIDED, args))
+    return keep
 
 
 def _strided_view(kind: Kind, array: Any, lens: Any, args: tuple) -> Any:
     F = kind.F
-    if lens is lenses.RESHAPE and not F.reshapes_in_place(array):
+    if (lens is lenses.RESHAPE or lens is lenses.INSERT) and (1 in array.shape or not F.reshapes_in_place(array)):
         flat, offset = F.storage_of(array)
         return F.as_strided(flat, *lens.geometry((tuple(array.shape), F.strides_of(array), offset), *args))
-    if lens.native:
+    if lens.native and not (lens is lenses.INDEX and None in args[0]):
         return lens.get(F, array, *args)
+    # The library has no such view, or (a new dimension) gives it a stride that PyTorch does not.
     flat, offset = F.storage_of(array)
     return F.as_strided(flat, *lens.geometry((tuple(array.shape), F.strides_of(array), offset), *args))
 
 
 def alias(x: Tensor, counts: bool = True) -> Tensor:
-    """Returns a tensor on the same memory without history: `detach()`, or `.data` with counts=False."""
+    """Returns a tensor on the same memory without history: `detach()`, or `.data` with counts=False.
+
+    A detached alias of `.data` keeps its counter.
+    """
     cell = cell_of(x)
     other = new(Tensor)
     other._array = x._array
     other._kind = x._kind
     other._node = None
     other._cell = cell
-    other._view = View(None, () if x._view is None else x._view.chain, counts)
+    old = x._view
+    counter = [0] if not counts else None if old is None else old.counter
+    other._view = View(None, () if old is None else old.chain, counter)
     if not x._kind.mutable:
         other._geometry = geometry_of(x)
     cell.add_alias(other)
@@ -237,8 +246,14 @@ def write(tensor: Tensor, value: Any, host: Any = None) -> None:
             _write_chain(cell, view, value if value is not None else tensor._kind.F.host(host, tensor), tensor)
         else:
             _write_mirror(cell, view, host)
-    if view is None or view.counts:
+    _count(cell, view)
+
+
+def _count(cell: Storage, view: View | None) -> None:
+    if view is None or view.counter is None:
         cell.version += 1
+    else:
+        view.counter[0] += 1
 
 
 def _is_traced(cell: Storage) -> bool:
@@ -270,19 +285,26 @@ def write_slice(tensor: Tensor, key: tuple, value: Any) -> bool:
             return False
         chain = ((lenses.INDEX, (key,)),) if view is None else (*view.chain, (lenses.INDEX, (key,)))
         _write_mirror(cell, View(None, chain), value)
-    if view is None or view.counts:
-        cell.version += 1
+    _count(cell, view)
     return True
 
 
 def _write_chain(cell: Storage, view: View | None, value: Any, tensor: Tensor) -> None:
     base = value
     if view is not None and view.chain:
+        chain = view.chain
         F = cell.kind.F
+        overlapping = any(not lens.native or lens is lenses.EXPAND for lens, _ in chain)
+        keep = _typed_prefix(chain) if overlapping else len(chain)
         arrays = [cell.read()]
-        for lens, args in view.chain[:-1]:
+        for lens, args in chain[:keep]:
             arrays.append(lens.get(F, arrays[-1], *args))
-        for parent, (lens, args) in zip(reversed(arrays), reversed(view.chain), strict=True):
+        if overlapping:
+            # One place may show several times on the way to this view: only its own places are written.
+            places = F.host(geo.index_map(*geometry_of(tensor)).reshape(-1), value)
+            flat = F.reshape(arrays[-1], (math.prod(arrays[-1].shape),))
+            base = F.reshape(F.scatter(flat, places, F.reshape(value, (math.prod(value.shape),))), tuple(arrays[-1].shape))
+        for parent, (lens, args) in zip(reversed(arrays[:keep]), reversed(chain[:keep]), strict=True):
             base = lens.put(F, parent, base, *args)
     cell.forget()
     cell.array, cell.mirror = base, None

@@ -214,7 +214,10 @@ def get_device(self: Tensor) -> int:
 @_attribute
 def _version(self: Tensor) -> int:
     """How often the memory was written in place."""
-    return self._cell.version if self._cell is not None else 0
+    if self._cell is None:
+        return 0
+    counter = self._view.counter if self._view is not None else None
+    return self._cell.version if counter is None else counter[0]
 
 
 @_method

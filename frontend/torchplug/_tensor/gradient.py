@@ -170,8 +170,6 @@ def _set_data(self: Tensor, value: Tensor) -> None:
 def detach_(self: Tensor) -> Tensor:
     """Takes this tensor out of the graph, in place; returns self."""
     if self._cell is not None and self._view is not None and self._view.base is not None:
-        if self._view.meta == "multi":
-            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
                            "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
                            "detach_() cannot be called on these gradients. To fix this error, please refer to the "

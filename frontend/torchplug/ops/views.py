@@ -23,7 +23,7 @@ __all__ = [
 
 INDEX = ViewOp("slice", lenses.INDEX, ("key",), node="SliceBackward0")
 SELECT = ViewOp("select", lenses.INDEX, ("key",))
-UNSQUEEZE = ViewOp("unsqueeze", lenses.RESHAPE, ("shape",))
+UNSQUEEZE = ViewOp("unsqueeze", lenses.INSERT, ("shape", "dim"))
 SQUEEZE = ViewOp("squeeze", lenses.RESHAPE, ("shape",))
 VIEW = ViewOp("view", lenses.RESHAPE, ("shape",))
 UNSAFE_VIEW = ViewOp("unsafe_view", lenses.RESHAPE, ("shape",))
@@ -282,7 +282,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Returns a view with a dimension of length 1 inserted at `dim`."""
     size = shape_of(input)
     dim = wrap_dim(dim, len(size) + 1)
-    return UNSQUEEZE(input, (*size[:dim], 1, *size[dim:]))
+    return UNSQUEEZE(input, (*size[:dim], 1, *size[dim:]), dim)
 
 
 def _expand_errors() -> Iterable[Sample]:
@@ -373,9 +373,9 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 
 def _multi(views: list[Tensor]) -> tuple[Tensor, ...]:
-    for piece in views:
+    for place, piece in enumerate(views):
         if piece._view.meta is None:
-            piece._view.meta = "multi"
+            piece._view.meta = place
     return tuple(views)
 
 
