@@ -17,7 +17,7 @@ from torchplug._core.op import TENSOR_SPACE
 from torchplug._core.tensor import Tensor, alias, array_of, cell_of, new, shape_of, wrap
 from torchplug._tensor.conversion import host_array
 
-__all__ = ["attach", "to"]
+__all__ = ["attach", "read_to", "to"]
 
 
 def attach() -> None:
@@ -39,7 +39,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Returns the tensor with another dtype and/or on another device: `to(dtype)`, `to(device)`, `to(device, dtype)`,
     `to(other)`; keywords dtype, device, non_blocking, copy, memory_format. Self if nothing changes and copy is False.
     """
-    dtype, device, copy = _read_to(args, kwargs)
+    dtype, device, copy = read_to(args, kwargs)
     out = self
     if device is not None:
         engine, native = resolve(device)
@@ -49,7 +49,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return out.clone() if copy and out is self else out
 
 
-def _read_to(args: tuple, kwargs: dict[str, Any]) -> tuple[DType | None, Any, bool]:
+def read_to(args: tuple, kwargs: dict[str, Any]) -> tuple[DType | None, Any, bool]:
     dtype, device = kwargs.pop("dtype", None), kwargs.pop("device", None)
     copy = kwargs.pop("copy", False)
     other = kwargs.pop("other", None)
