@@ -28,8 +28,8 @@ _BFLOAT16 = frozenset({"bfloat16"} if int(cupy.__version__.partition(".")[0]) >=
 _ON_NO_DEVICE = ("devices", "device_of", "to_device", "synchronize", "from_numpy", "to_numpy", "full", "arange")
 """Required functions that choose the GPU themselves."""
 
-_ADDED_ATOMICALLY = "iIefdQ"
-"""Element types, by NumPy character, for which CUDA has an atomic addition."""
+_ADDED_ATOMICALLY = frozenset({"int32", "uint32", "uint64", "float16", "float32", "float64"})
+"""Element types for which CUDA has an atomic addition."""
 
 
 class CuPyBackend(DeviceControl, StridedBackend):
@@ -102,20 +102,18 @@ class CuPyBackend(DeviceControl, StridedBackend):
         return cupy.matmul(x, y)  # cuBLAS accumulates float16 in float32
 
     def argsort(self, x: Array, axis: int, descending: bool) -> Array:
-        if not descending:
-            return x.argsort(axis)  # always stable; some versions take no `kind`
-        mirrored = self._flip(self._flip(x, axis).argsort(axis), axis)
-        return x.shape[axis] - 1 - mirrored
+        if descending:
+            return super().argsort(x, axis, True)
+        return (x.astype("float32") if x.dtype.char == "E" else x).argsort(axis)  # always stable; takes no `kind`
 
     def _sort(self, x: Array, axis: int, descending: bool) -> Array:
-        if descending:
-            return self._take_along_axis(x, self.argsort(x, axis, True), axis)
+        if descending or x.dtype.char == "E":
+            return super()._sort(x, axis, descending)
         return cupy.sort(x, axis)
 
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         """Repeated indices are added in no fixed order: the last bits of floats may differ from run to run."""
-        character = x.dtype.char
-        if character in _ADDED_ATOMICALLY:
+        if x.dtype.name in _ADDED_ATOMICALLY:
             out = x.copy()
             cupy.add.at(out, indices, values)
             return out

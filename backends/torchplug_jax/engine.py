@@ -20,7 +20,7 @@ from torchplug_spec.dtypes import DType
 __all__ = ["JAXBackend"]
 
 _PLAIN = (
-    "add", "subtract", "multiply", "divide", "remainder", "maximum", "minimum", "equal", "less", "bitwise_and",
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "less", "bitwise_and",
     "bitwise_or", "bitwise_invert", "abs", "exp", "log", "sin", "cos", "atan", "sqrt", "floor", "round", "where",
     "real", "imag", "conj",
 )  # fmt: skip

@@ -83,11 +83,11 @@ def logaddexp(x: Array, y: Array) -> Array:
 
 
 def sum(x: Array, axis: Axis, keepdims: bool) -> Array:
-    return jnp.sum(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+    return jnp.sum(x, axis=axis, dtype=_accumulator(x), keepdims=keepdims).astype(x.dtype)
 
 
 def prod(x: Array, axis: Axis, keepdims: bool) -> Array:
-    return jnp.prod(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+    return jnp.prod(x, axis=axis, dtype=_accumulator(x), keepdims=keepdims).astype(x.dtype)
 
 
 def max(x: Array, axis: Axis, keepdims: bool) -> Array:

@@ -91,7 +91,7 @@ class NumPyBackend(StridedBackend):
         if y.ndim == 2:
             if x.ndim == 2:  # the method skips the generality of the ufunc: 280 against 800 ns
                 return x.dot(y)
-            if x.flags.c_contiguous:  # one product of tall matrices instead of one per leading index
+            if x.flags.c_contiguous and x.size:  # one product of tall matrices instead of one per leading index
                 return x.reshape(-1, x.shape[-1]).dot(y).reshape(x.shape[:-1] + y.shape[-1:])
         return quiet_context().run(np.matmul, x, y)
 

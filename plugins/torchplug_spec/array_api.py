@@ -176,11 +176,13 @@ class ArrayAPIBackend(Backend):
         dtype = x.dtype if hasattr(x, "dtype") else y.dtype
         if isinstance(x, float) or isinstance(y, float) or not xp.isdtype(dtype, "integral"):
             return xp.pow(x, y)
-        x, y = (xp.asarray(z, dtype=dtype) if isinstance(z, int) else z for z in (x, y))
+        return self._integer_power(xp.pow, *(xp.asarray(z, dtype=dtype) if isinstance(z, int) else z for z in (x, y)))
+
+    def _integer_power(self, pow: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
+        where, one = self.xp.where, self.xp.ones_like(y)
         negative = y < 0
-        powers = xp.pow(x, xp.where(negative, 0, y))
-        inverse = xp.where((x == 1) | ((x == -1) & (y % 2 == 0)), 1, xp.where(x == -1, -1, 0))
-        return xp.where(negative, xp.astype(inverse, dtype), powers)
+        inverse = where((x == 1) | ((x == -1) & (y % 2 == 0)), one, where(x == -1, -one, one - one))
+        return where(negative, inverse, pow(x, where(negative, one, y)))
 
     def maximum(self, x: Array, y: Array) -> Array:
         return self.xp.maximum(x, y)
@@ -280,8 +282,12 @@ class ArrayAPIBackend(Backend):
         return self.xp.take(x, indices, axis=axis)
 
     def argsort(self, x: Array, axis: int, descending: bool) -> Array:
-        order = self.xp.argsort(x, axis=axis, descending=descending, stable=True)
-        return self.xp.astype(order, self.xp.int64, copy=False)
+        # Sorting the mirror image and mirroring back keeps equal elements in order; places count from the end. Some
+        # namespaces, NumPy's too, have no `descending`.
+        if descending:
+            mirrored = self.argsort(self._flip(x, axis), axis, False)
+            return x.shape[axis] - 1 - self._flip(mirrored, axis)
+        return self.xp.astype(self.xp.argsort(x, axis=axis, stable=True), self.xp.int64, copy=False)
 
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         """Returns `x` with `values` added at `indices`; a segmented sum, because the standard has no scatter.
@@ -319,6 +325,7 @@ class ArrayAPIBackend(Backend):
         return self.xp.conj(x)
 
     def complex(self, real: Array, imag: Array) -> Array:
+        """The standard has no constructor of complex numbers: an infinite imaginary part makes the real one NaN."""
         xp = self.xp
         wide = xp.complex64 if real.dtype == xp.float32 else xp.complex128
         return xp.add(xp.astype(real, wide), xp.multiply(xp.astype(imag, wide), 1j))
@@ -366,7 +373,9 @@ class ArrayAPIBackend(Backend):
         return self.xp.cumulative_prod(x, axis=axis, dtype=x.dtype)
 
     def _sort(self, x: Array, axis: int, descending: bool) -> Array:
-        return self.xp.sort(x, axis=axis, descending=descending, stable=True)
+        if descending:
+            return self._take_along_axis(x, self.argsort(x, axis, True), axis)
+        return self.xp.sort(x, axis=axis, stable=True)
 
     def _take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         return self.xp.take_along_axis(x, indices, axis=axis)

@@ -74,8 +74,10 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
             special = _POWERS.get(y)
             if special is not None and x.dtype.kind in "fc":
                 return self.run(special, self.xp, x)
-        kind = x.dtype.kind if hasattr(x, "dtype") else "f" if type(x) is float else y.dtype.kind
-        return super().pow(x, y) if kind in "iu" and type(y) is not float else self.run(self.xp.power, x, y)
+        dtype = x.dtype if hasattr(x, "dtype") else y.dtype
+        if dtype.kind in "iu" and type(x) is not float and type(y) is not float:
+            return self._integer_power(self.xp.power, self.xp.asarray(x, dtype), self.xp.asarray(y, dtype))
+        return self.run(self.xp.power, x, y)
 
     def round(self, x: Array) -> Array:
         return self.xp.rint(x) if x.dtype.kind in "fcV" else x.copy()
@@ -127,11 +129,12 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
         return x.take(indices, axis)
 
     def argsort(self, x: Array, axis: int, descending: bool) -> Array:
-        if not descending:
-            return self.run(x.argsort, axis, "stable")
-        # Sorting the mirror image and mirroring back keeps equal elements in order; places count from the end.
-        mirrored = self._flip(self.run(self._flip(x, axis).argsort, axis, "stable"), axis)
-        return x.shape[axis] - 1 - mirrored
+        if x.dtype.char == "E":  # ml_dtypes leaves NaN where it stands
+            x = x.astype("float32")
+        if descending:
+            mirrored = self.argsort(self._flip(x, axis), axis, False)
+            return x.shape[axis] - 1 - self._flip(mirrored, axis)
+        return self.run(x.argsort, axis, "stable")
 
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         out = x.copy()
@@ -139,8 +142,8 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
         return out
 
     def _sort(self, x: Array, axis: int, descending: bool) -> Array:
-        if descending:
-            return self._take_along_axis(x, self.argsort(x, axis, True), axis)
+        if descending or x.dtype.char == "E":
+            return self._take_along_axis(x, self.argsort(x, axis, descending), axis)
         return self.run(self.xp.sort, x, axis, "stable")
 
     def _flip(self, x: Array, axis: Axis) -> Array:

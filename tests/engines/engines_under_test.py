@@ -99,8 +99,10 @@ class Bench:
 
     def run(self, function: str, *arguments: Any) -> np.ndarray:
         placed = [self._placed(argument) for argument in arguments]
-        with self.warnings():
-            return self.get(getattr(self.backend, function)(*placed))
+        called = getattr(self.backend, function)
+        # A ufunc called bare warns; test_numpy_engine shows that the front end's users do not see it.
+        with np.errstate(all="ignore") if isinstance(called, np.ufunc) else self.warnings():
+            return self.get(called(*placed))
 
     def warnings(self) -> np.errstate:
         """Returns the state NumPy runs in: only engines whose own business it is must be quiet without help."""
