@@ -46,12 +46,21 @@ MULTIPLE_VIEWS = (
     "is a view and is being modified inplace. This view is the output of a function that returns multiple views. Such functions do "
     "not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
 )
+FUNCTION_VIEW = (
+    "is a view and is being modified inplace. This view was created inside a custom Function (or because an input was returned as-is) "
+    "and the autograd logic to handle view+inplace would override the custom backward associated with the custom Function, leading to "
+    "incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+)
 
 
 def _check_view(tensor: Tensor, view: Any) -> None:
     base_node = view.base._node
     if view.meta == "no_grad":
         raise RuntimeError(NO_GRAD_VIEW)
+    if view.meta == "function":
+        place = tensor._node
+        node, index = (place.node, place.index) if type(place) is Output else (place, 0)
+        raise RuntimeError(f"Output {index} of {node.name().removesuffix('0').removesuffix('Backward')} {FUNCTION_VIEW}")
     if type(view.meta) is int:
         node = tensor._node
         name = node.name() if type(node) is Node else "SplitBackward0"

@@ -55,7 +55,7 @@ def _behind(x: Tensor, place: Output) -> Tensor:
     out._node = place
     base = x if x._view is None or x._view.base is None else x._view.base
     # A write through `out` would give the base a history that skips the gate: the core refuses it, as PyTorch does.
-    out._view = View(base, out._view.chain, meta="function")
+    out._view = View(base, out._view.chain, out._view.counter, "function")
     return out
 
 
