@@ -176,7 +176,7 @@ class Op:
         return Plan(tuple(items), tuple(rules))
 
     def _item(self, name: str) -> tuple[int, int]:
-        if name == "out":
+        if name == "out" and "out" not in self.parameters:
             return OUT, 0
         if name in self.residuals:
             return RESIDUAL, self.residuals.index(name)
