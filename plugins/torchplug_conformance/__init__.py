@@ -1,3 +1,41 @@
 """The inspector: one suite, generated from torchplug's declarations, that decides who is a backend."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["call", "failing_call"]
+
+# A pytest plugin of this package is loaded into every pytest run, so nothing heavy is imported before it is used.
+
+
+def call(name: str, dtype: str, number: int, backend: str) -> tuple[Any, Any]:
+    """Returns what a declared function gives for one of its samples on a backend, and what it should give.
+
+    Raises what the call raises.
+    """
+    from torchplug._core.declare import DECLARATIONS
+    from torchplug_conformance.calls import Call
+    from torchplug_conformance.cases import samples_of
+    from torchplug_spec import dtypes
+
+    chosen = dtypes.named(dtype)
+    made = Call(DECLARATIONS[name], samples_of(name, chosen)[number], chosen)
+    return _value(made.run(backend)), _value(made.expected())
+
+
+def failing_call(name: str, number: int, backend: str) -> Any:
+    """Makes one of the calls of a declared function that must fail, on a backend."""
+    from torchplug._core.declare import DECLARATIONS
+    from torchplug_conformance.calls import Call
+    from torchplug_spec import dtypes
+
+    errors = DECLARATIONS[name].errors
+    sample = list(errors() if errors is not None else ())[number]
+    return _value(Call(DECLARATIONS[name], sample, dtypes.float32).run(backend))
+
+
+def _value(outcome: Any) -> Any:
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from layouts import LAYOUTS
 from torch_oracle import (
     Outcome,
-    Tolerance,
     arrays_in,
     attempt,
     compare,
@@ -25,6 +23,8 @@ from torch_oracle import (
 
 import torchplug
 from torchplug._core.declare import Declaration, Sample
+from torchplug_conformance.layouts import LAYOUTS
+from torchplug_conformance.tolerance import Tolerance
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 

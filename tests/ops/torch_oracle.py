@@ -18,7 +18,6 @@ torch = pytest.importorskip("torch")
 
 __all__ = [
     "Outcome",
-    "Tolerance",
     "arrays_in",
     "attempt",
     "compare",
@@ -197,7 +196,7 @@ def _compare_tensors(ours: Any, theirs: Any, tolerance: Any, where: str) -> list
 def _compare_values(ours: np.ndarray, theirs: np.ndarray, tolerance: Any, where: str) -> list[str]:
     if theirs.dtype.kind in "fc" and ours.dtype.kind in "fciub":
         wide = np.complex128 if theirs.dtype.kind == "c" or ours.dtype.kind == "c" else np.float64
-        close = _close(ours.astype(wide), theirs.astype(wide), tolerance)
+        close = tolerance.close(ours.astype(wide), theirs.astype(wide))
     else:
         close = ours == theirs
     if np.all(close):
@@ -206,39 +205,3 @@ def _compare_values(ours: np.ndarray, theirs: np.ndarray, tolerance: Any, where:
     place = tuple(int(i) for i in bad[0])
     count = f"{len(bad)} of {theirs.size}"
     return [f"{where}: {count} differ, first at {list(place)}: got {ours[place]}, PyTorch {theirs[place]}"]
-
-
-def _close(ours: np.ndarray, theirs: np.ndarray, tolerance: Any) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
-        return same | (np.abs(ours - theirs) <= tolerance.bound(theirs))
-
-
-# ---- tolerance -------------------------------------------------------------------------------------------------------
-
-
-class Tolerance:
-    """How far apart two right answers can be: rounding of the dtype, grown by the length of the longest reduction.
-
-    Errors of n roundings add up like a random walk, sqrt(n); they are relative to the largest number that took part,
-    because sums cancel.
-    """
-
-    ROUNDINGS = 16
-
-    def __init__(self, dtype: DType, inputs: list[np.ndarray]) -> None:
-        real = dtype.to_real()
-        epsilon = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-52}.get(real.name, 2.0**-23)
-        length = max((array.size for array in inputs), default=1)
-        self.relative = self.ROUNDINGS * epsilon * max(1.0, length) ** 0.5
-        self.scale = max((_largest(array) for array in inputs if array.dtype.kind not in "biu"), default=1.0)
-
-    def bound(self, expected: np.ndarray) -> np.ndarray:
-        """Returns the largest difference allowed at each place."""
-        return self.relative * (np.abs(expected) + max(_largest(expected), min(self.scale, 1.0)))
-
-
-def _largest(array: np.ndarray) -> float:
-    values = np.abs(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64))
-    finite = values[np.isfinite(values)]
-    return float(finite.max()) if finite.size else 1.0

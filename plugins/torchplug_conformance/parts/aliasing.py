@@ -1,0 +1,74 @@
+"""Aliasing: arguments that are views of other tensors, and writes that reach what shares their memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+import torchplug
+from torchplug._core.declare import Declaration
+from torchplug._core.tensor import Tensor
+from torchplug_conformance.calls import Call, Outcome, attempt, to_tensor
+from torchplug_conformance.cases import Case, Subject, declared_calls
+from torchplug_conformance.layouts import LAYOUTS
+from torchplug_conformance.parts.forward import compare, primary_dtypes
+from torchplug_conformance.parts.views import view_cases
+from torchplug_conformance.reference import REFERENCE, on_backend
+from torchplug_conformance.trees import arrays_in, tree_map
+from torchplug_spec import DType
+
+__all__ = ["cases"]
+
+
+def cases(subject: Subject) -> Iterator[Case]:
+    for name, call, lines in declared_calls(subject, first_dtype):
+        yield Case("aliasing", name, lambda call=call: check(subject, call), lines)
+    yield from view_cases(subject)
+
+
+def first_dtype(declaration: Declaration) -> Sequence[DType]:
+    """Returns the main type of the first kind a function is declared for: memory is laid out alike for all."""
+    return primary_dtypes(declaration)[:1]
+
+
+def check(subject: Subject, call: Call) -> Iterator[str]:
+    for name, layout in LAYOUTS.items():
+        if any(layout.fits(array) for array in arrays_in(call.arguments)):
+            found = compare(subject, call.run(subject.name, layout), call.expected(layout), call.tolerance())
+            yield from (f"{name} arguments: {difference}" for difference in found)
+    if call.declaration.inplace and isinstance(call.sample.args[0], np.ndarray):
+        for write in (in_place, in_place_on_a_view):
+            found = _both(subject, call, write)
+            yield from (f"{write.__name__}: {difference}" for difference in found)
+
+
+def _both(subject: Subject, call: Call, action: Callable[[Call], Any]) -> Iterator[str]:
+    def outcome(backend: str) -> Outcome:
+        with on_backend(backend):
+            return attempt(lambda: action(call))
+
+    yield from compare(subject, outcome(subject.name), outcome(REFERENCE), call.tolerance())
+
+
+def in_place(call: Call) -> Any:
+    """The in-place twin writes its first argument, returns that very tensor and counts one version."""
+    args, kwargs = tree_map(to_tensor, call.arguments)
+    before = args[0]._version
+    result = _twin(call)(*args, **kwargs)
+    return args[0], result is args[0], args[0]._version - before
+
+
+def in_place_on_a_view(call: Call) -> Any:
+    """The in-place twin of a view writes its base, and nothing beside the view."""
+    args, kwargs = tree_map(to_tensor, call.arguments)
+    first = call.sample.args[0]
+    base = torchplug.tensor(np.stack([first, first, first]))
+    _twin(call)(base[1], *args[1:], **kwargs)
+    return base
+
+
+def _twin(call: Call) -> Callable[..., Any]:
+    twin: Callable[..., Any] = getattr(Tensor, f"{call.declaration.name}_")
+    return twin

@@ -1,0 +1,66 @@
+"""Replay: compiled functions give what the plain ones give, the second time too, with other values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import torchplug
+from torchplug._core.declare import Sample
+from torchplug_conformance.calls import Call, Outcome, attempt, to_tensor
+from torchplug_conformance.cases import Case, Subject, declared_calls
+from torchplug_conformance.parts.aliasing import first_dtype
+from torchplug_conformance.parts.forward import compare
+from torchplug_conformance.reference import on_backend
+from torchplug_conformance.trees import arrays_in, tree_map
+
+__all__ = ["cases"]
+
+
+def cases(subject: Subject) -> Iterator[Case]:
+    if not hasattr(torchplug, "compile"):
+        return
+    for name, call, lines in declared_calls(subject, first_dtype):
+        if arrays_in(call.arguments):
+            yield Case("replay", name, lambda call=call: check(subject, call), lines)
+
+
+def check(subject: Subject, call: Call) -> Iterator[str]:
+    compiled: Any = None
+    for run, current in enumerate((call, other_values(call))):
+        with on_backend(subject.name):
+            if compiled is None:
+                compiled = torchplug.compile(_over_tensors(call))
+            got = _run(compiled, current)
+        found = compare(subject, got, current.expected(), current.tolerance())
+        yield from (f"run {run + 1}: {difference}" for difference in found)
+
+
+def _over_tensors(call: Call) -> Callable[..., Any]:
+    """Returns the declared function with only its tensors as arguments, as a user's compiled function would have."""
+
+    def function(tensors: list[Any]) -> Any:
+        left = iter(tensors)
+        args, kwargs = tree_map(lambda value: next(left) if isinstance(value, np.ndarray) else value, call.arguments)
+        return call.declaration.function(*args, **kwargs)
+
+    return function
+
+
+def _run(compiled: Callable[..., Any], call: Call) -> Outcome:
+    return attempt(lambda: compiled([to_tensor(array) for array in arrays_in(call.arguments)]))
+
+
+def other_values(call: Call) -> Call:
+    """Returns the call with the elements of each real or complex array in another order: the same shapes and domain."""
+    random = np.random.default_rng(13)
+
+    def shuffle(value: Any) -> Any:
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fcV" and value.ndim:
+            return random.permutation(value.reshape(-1)).reshape(value.shape)
+        return value
+
+    args, kwargs = tree_map(shuffle, call.arguments)
+    return Call(call.declaration, Sample(*args, **kwargs), call.dtype)
