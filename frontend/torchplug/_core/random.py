@@ -105,7 +105,7 @@ def draw(kind: Any, generator: Generator | None, method: str, *args: Any) -> Ten
     host = (generator or default_generator).host
     trace = current_trace()
     if trace is not None:
-        return wrap(trace.host_input(kind, lambda: getattr(host, method)(*args)), kind)
+        return wrap(trace.host_input(kind, host, method, args), kind)
     return wrap(kind.F.from_numpy(getattr(host, method)(*args), kind.native_device), kind)
 
 

@@ -12,6 +12,7 @@ from torchplug_spec import dtypes as dt
 from torchplug._core import printing
 from torchplug._core.modes import default_dtype
 from torchplug._core.node import AccumulateGrad, Node, Output
+from torchplug._core.tracing import current_trace, user_line
 from torchplug._core.tensor import Parameter, Tensor, array_of, cell_of, shape_of
 
 __all__ = ["host_array"]
@@ -30,11 +31,12 @@ def host_array(self: Tensor) -> np.ndarray:
             view = _strided_view(HOST, view, lens, args)
         return view
     array = array_of(self)
-    if kind.engine.is_tracing(array):
+    trace = current_trace()
+    if trace is not None and (kind.engine.is_tracing(array) or trace.refuses(array)):
         raise RuntimeError(
-            "the value of this tensor was asked for while torchplug.compile traces the function: it is not known until the "
-            "compiled function runs. Keep .item(), .tolist(), .numpy(), print and conditions on values out of the compiled "
-            "function, or return the tensor and read it outside."
+            f"{user_line()} asks for the value of a tensor while torchplug.compile traces the function: the value is not known "
+            "until the compiled function runs, and is another one at every run. Keep .item(), .tolist(), .numpy(), print and "
+            "conditions on values out of the compiled function, or return the tensor and read it outside."
         )
     return kind.F.to_numpy(array)
 
