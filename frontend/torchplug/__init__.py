@@ -3,7 +3,7 @@
 from torchplug_spec import dtypes as _dtypes
 
 from torchplug import ops as _ops
-from torchplug import _tensor, autograd
+from torchplug import _tensor, autograd, optim
 from torchplug._core.declare import DECLARATIONS as _DECLARATIONS
 from torchplug._core.device import Device as device
 from torchplug._core.layout import (

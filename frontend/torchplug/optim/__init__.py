@@ -1,0 +1,7 @@
+"""Optimizers: from gradients to new parameters, one kernel call per parameter group."""
+
+from torchplug.optim import lr_scheduler
+from torchplug.optim.optimizer import Optimizer
+from torchplug.optim.sgd import SGD
+
+__all__ = ["SGD", "Optimizer", "lr_scheduler"]
