@@ -105,6 +105,11 @@ def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _broadcast_to(x: Any, shape: Any) -> Any:
+    """CuPy has no read-only arrays."""
+    return own(np.lib.stride_tricks.as_strided(x, shape, np.broadcast_to(x, shape).strides, subok=True))
+
+
 _ABSENT = {
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_invert", "bitwise_left_shift", "concat",
     "bitwise_right_shift", "permute_dims", "pow", "isdtype", "astype", "cumulative_sum", "cumulative_prod",
@@ -141,6 +146,7 @@ def module(devices: int = 1, failure: Exception | None = None) -> types.ModuleTy
     fake.ndarray = ndarray
     fake.add = _Add()
     fake.asnumpy = lambda x: np.array(x).view(np.ndarray)
+    fake.broadcast_to = _broadcast_to
     fake.sort = lambda x, axis=-1: own(np.sort(x, axis))
     fake.__getattr__ = lookup
     return fake
