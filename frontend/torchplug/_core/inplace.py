@@ -76,10 +76,19 @@ def assign(tensor: Tensor, result: Tensor, host: Any = None) -> Tensor:
         array = tensor._kind.F.astype(array, tensor._kind.dtype)
     write(tensor, array, host)
     node = result._node
+    if node is None and tensor._node is not None and grad_enabled():
+        node = _constant(tensor)
     if node is not None or tensor._node is not None or _base_node(tensor) is not None:
         if grad_enabled():
             rebase(tensor, node)
     return tensor
+
+
+def _constant(tensor: Tensor) -> Node:
+    """Returns the history of a tensor overwritten by something without gradient: it still requires grad, its past gets none."""
+    node = Node(CONSTANT, (tensor._node,), tensor._kind)
+    node.plan = _EmptyPlan
+    return node
 
 
 def _base_node(tensor: Tensor) -> Any:
@@ -205,6 +214,17 @@ def put_chain(F: Any, x: Any, value: Any, chain: tuple) -> Any:
     return value
 
 
+class _Constant:
+    name = "constant"
+    node_name = "FillBackward0"
+    variadic = False
+    fused_rule = False
+
+    @staticmethod
+    def node_vjp(node: Node, g: Any, create_graph: bool) -> tuple[None]:
+        return (None,)
+
+
 class _EmptyPlan:
     items: tuple = ()
     rules: tuple = ()
@@ -212,6 +232,7 @@ class _EmptyPlan:
 
 AS_VIEW: Any = _AsView()
 COPY_SLICES: Any = _CopySlices()
+CONSTANT: Any = _Constant()
 AS_VIEW.PLAN = COPY_SLICES.PLAN = _EmptyPlan
 
 

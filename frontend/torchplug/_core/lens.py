@@ -13,7 +13,7 @@ from typing import Any
 from torchplug._core import geometry as geo
 from torchplug._core.geometry import Geometry
 
-__all__ = ["LENSES", "Lens"]
+__all__ = ["LENSES", "Lens", "Restride"]
 
 Shape = tuple[int, ...]
 LENSES: dict[str, Lens] = {}
@@ -161,6 +161,23 @@ class _AsStrided(_Strided):
 
     def geometry(self, parent: Geometry, size: Shape, stride: Shape, offset: int) -> Geometry:
         return size, stride, offset
+
+
+class Restride:
+    """The gradient of `as_strided` of a tensor that is no plain C-ordered storage: through the storage of its geometry."""
+
+    __slots__ = ("parent",)
+
+    def __init__(self, parent: Geometry) -> None:
+        self.parent = parent
+
+    def back(self, F: Any, g: Any, shape: Shape, size: Shape, stride: Shape, offset: int) -> Any:
+        own = geo.index_map(*self.parent).reshape(-1)
+        seen = geo.index_map(size, stride, offset).reshape(-1)
+        length = 1 + max(int(places.max()) if places.size else 0 for places in (own, seen))
+        flat = F.reshape(g, (len(seen),))
+        storage = F.scatter_add(F.zeros_of(flat, (length,)), F.host(seen, flat), flat)
+        return F.reshape(F.take(storage, F.host(own, flat), 0), shape)
 
 
 class _ViewAsReal(Lens):

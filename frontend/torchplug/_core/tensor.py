@@ -167,7 +167,7 @@ def make_view(x: Tensor, lens: Any, args: tuple, dtype: Any = None) -> Tensor:
     step = ((lens, args),)
     if old is None:
         view._view = View(x, step)
-    elif lens is lenses.AS_STRIDED and not kind.mutable:
+    elif lens is lenses.AS_STRIDED:
         view._view = View(old.base, _from_storage(cell, old.chain, args), old.counter, old.meta)
     else:
         view._view = View(old.base, old.chain + step, old.counter, old.meta)

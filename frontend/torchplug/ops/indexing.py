@@ -212,6 +212,8 @@ def _unmask(mask: Tensor, dim: int, size: Shape) -> list[tuple[int, Tensor]]:
 
 
 def __setitem__(self: Tensor, key: Any, value: Any) -> None:
+    if key is False:
+        return
     array = self._array
     size = array.shape if array is not None else self._geometry[0]
     canonical = basic_key(key, size)
@@ -395,7 +397,7 @@ def _mask_samples(make: Any) -> Iterable[Sample]:
 
 def _mask_errors() -> Iterable[Sample]:
     yield Sample(np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32), 1.0,
-                 error=(RuntimeError, "masked_fill only supports boolean masks, but got mask with dtype"))
+                 error=(RuntimeError, "masked_fill_ only supports boolean masks, but got mask with dtype"))
 
 
 @declare(op=MASKED_FILL, samples=_mask_samples, errors=_mask_errors, inplace=True, dtypes=("float", "complex"))
@@ -403,7 +405,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Returns `input` with `value` (a number or 0-d tensor) where `mask` (bool, broadcast) is True."""
     if mask._kind.dtype is not dt.bool_:
         raise RuntimeError(
-            f"masked_fill only supports boolean masks, but got mask with dtype {_c_name(mask._kind.dtype)}"
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {_c_name(mask._kind.dtype)}"
         )
     if isinstance(value, Tensor) and shape_of(value):
         raise RuntimeError(

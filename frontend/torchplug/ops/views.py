@@ -441,7 +441,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     else:
         cuts = [0, *(min(max(cut + total if cut < 0 else cut, 0), total) for cut in map(int, indices_or_sections)), total]
     pieces = [slice(first, max(first, last), 1) for first, last in zip(cuts, cuts[1:], strict=False)]
-    return _multi([SPLIT(input, _whole(size, dim, piece)) for piece in pieces])
+    return tuple(INDEX(input, _whole(size, dim, piece)) for piece in pieces)
 
 
 @declare(op=UNBIND, samples=lambda make: [Sample(make(3, 2)), Sample(make(3, 2), 1)])
@@ -495,7 +495,12 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
                 f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize {itemsize} "
                 f"requiring a storage size of {reach * itemsize} are out of bounds for storage of size {available * itemsize}"
             )
-    return AS_STRIDED(input, size, stride, offset)
+    out = AS_STRIDED(input, size, stride, offset)
+    if out._node is not None:
+        geometry = geometry_of(input)
+        if geometry != geo.contiguous(geometry[0]):
+            out._node.saved = (lenses.Restride(geometry), *out._node.saved[1:])
+    return out
 
 
 def storage_length(input: Tensor) -> int:
