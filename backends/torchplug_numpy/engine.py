@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from torchplug_numpy.kernels.optimizers import OptimizerKernels
 from torchplug_numpy.quiet import ignore_warnings_raised_in, quiet, quiet_context
 from torchplug_numpy.sums import LONGEST_DOT, ONES, sum_over
 from torchplug_spec.backend import Array, Axis, Shape
@@ -27,7 +28,7 @@ _QUIET_BINARY = ("divide", "hypot", "logaddexp", "nextafter")
 ignore_warnings_raised_in(r"torchplug")
 
 
-class NumPyBackend(StridedBackend):
+class NumPyBackend(OptimizerKernels, StridedBackend):
     """NumPy arrays. Floating-point exceptions give inf and NaN, never a warning."""
 
     name: ClassVar[str] = "numpy"
