@@ -5,9 +5,9 @@ import importlib
 FAMILIES = (
     "structure", "arithmetic", "views", "creation", "filling", "powers", "ternary", "exponential", "trigonometry",
     "rounding", "comparison", "limits", "reductions", "extremes", "indexing", "scans", "joining", "repeating", "grids",
-    "ordering", "products", "linear", "einsum", "triangles", "softmax", "activations", "losses", "class_losses", "padding",
-    "convolution", "transposed_convolution", "pooling", "normalization", "embedding", "randomness", "dropout", "predicates",
-    "transfer", "optimizers",
+    "ordering", "searching", "unique", "products", "linear", "einsum", "triangles", "softmax", "activations", "losses",
+    "class_losses", "padding", "convolution", "transposed_convolution", "pooling", "normalization", "embedding",
+    "randomness", "dropout", "predicates", "transfer", "optimizers",
 )  # fmt: skip
 
 for _family in FAMILIES:
