@@ -18,7 +18,8 @@ __all__ = ["CuPyBackend"]
 _FORMER_NAMES = {
     "abs": "absolute", "acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan",
     "atan2": "arctan2", "atanh": "arctanh", "bitwise_invert": "invert", "bitwise_left_shift": "left_shift",
-    "bitwise_right_shift": "right_shift", "conj": "conjugate", "permute_dims": "transpose", "round": "rint",
+    "bitwise_right_shift": "right_shift", "conj": "conjugate", "cumulative_prod": "cumprod", "cumulative_sum": "cumsum",
+    "permute_dims": "transpose", "round": "rint",
 }  # fmt: skip
 """The standard's names that CuPy 13 lacks, and NumPy 1's that it has."""
 

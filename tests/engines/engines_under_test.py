@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from torchplug_spec import ArrayAPIBackend, Backend, BackendUnavailableError, DType
 from torchplug_spec import dtypes as dt
 
-__all__ = ["ENGINES", "FLOATS", "INTEGERS", "Bench", "is_installed", "reference", "tolerance", "unavailable"]
+__all__ = ["ENGINES", "FLOATS", "INTEGERS", "Bench", "bench_of", "is_installed", "reference", "tolerance"]
 
 INTEGERS = (dt.uint8, dt.int8, dt.int16, dt.int32, dt.int64)
 FLOATS = (dt.float16, dt.bfloat16, dt.float32, dt.float64)
@@ -116,8 +117,17 @@ class Bench:
         return argument
 
 
-def unavailable(name: str, error: BackendUnavailableError) -> str:
-    return f"unavailable: {name}: {error}"
+def bench_of(name: str) -> Bench:
+    """Returns the bench of an engine, built once; skips the test with the reason when it cannot be used here."""
+    if name not in _BENCHES:
+        try:
+            _BENCHES[name] = Bench(ENGINES[name](), name)
+        except BackendUnavailableError as error:
+            pytest.skip(f"unavailable: {name}: {error}")
+    return _BENCHES[name]
+
+
+_BENCHES: dict[str, Bench] = {}
 
 
 def reference(function: Callable[..., Any], *arguments: np.ndarray) -> np.ndarray:

@@ -7,18 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines_under_test import Bench
+from engines_under_test import ENGINES, Bench, bench_of, is_installed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchplug_spec import dtypes as dt
 
 
-@pytest.fixture
-def mutable(bench: Bench) -> Bench:
-    if not bench.has("mutable"):
-        pytest.skip(f"{bench.name} does not declare mutable")
-    return bench
+@pytest.fixture(params=[name for name in ENGINES if is_installed(name) and name not in ("generic", "jax", "strict")])
+def mutable(request: pytest.FixtureRequest) -> Bench:
+    return bench_of(request.param)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_engines_say_whether_they_are_mutable(name: str) -> None:
+    if not is_installed(name):
+        pytest.skip(f"unavailable: {name}: its library is not installed")
+    assert bench_of(name).has("mutable") == (name not in ("generic", "jax", "strict"))
 
 
 def numbered(bench: Bench, *shape: int) -> Any:
@@ -54,7 +59,7 @@ def _moved(bench: Bench, x: Any, name: str, place: int, step: int) -> Any:
 @given(moves=_moves(), fortran=st.booleans(), complex_numbers=st.booleans())
 def test_storage_strides_and_offset_describe_any_view(moves: Any, fortran: bool, complex_numbers: bool) -> None:
     for name in ("numpy", "cupy-over-numpy"):
-        bench = Bench(_engine(name), name)
+        bench = bench_of(name)
         host = np.asarray(np.arange(60).reshape(3, 4, 5), np.complex64 if complex_numbers else np.float32)
         x = bench.put(np.asfortranarray(host) if fortran else host)
         for move in moves:
@@ -66,17 +71,6 @@ def test_storage_strides_and_offset_describe_any_view(moves: Any, fortran: bool,
         if x.size:
             bench.backend.assign(again, -7.0)
             assert (bench.get(x) == -7).all()
-
-
-def _engine(name: str) -> Any:
-    from engines_under_test import ENGINES
-
-    if name not in _ENGINES:
-        _ENGINES[name] = ENGINES[name]()
-    return _ENGINES[name]
-
-
-_ENGINES: dict[str, Any] = {}
 
 
 def test_a_whole_array_is_its_own_storage(mutable: Bench) -> None:
