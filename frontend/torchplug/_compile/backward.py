@@ -100,7 +100,7 @@ class _Compiled:
     tensors: tuple = ()
 
     @staticmethod
-    def node_vjp(node: Node, g: Any, create_graph: bool) -> list[Any]:
+    def node_vjp(node: Node, g: Any, create_graph: bool, run: Any) -> list[Any]:
         if create_graph:
             raise RuntimeError("torch.compile with aot_autograd does not currently support double backward")
         program, residuals = node.saved

@@ -175,7 +175,7 @@ class _AsView:
     fused_rule = False
 
     @staticmethod
-    def node_vjp(node: Node, g: Any, create_graph: bool) -> tuple[Any, ...]:
+    def node_vjp(node: Node, g: Any, create_graph: bool, run: Any) -> tuple[Any, ...]:
         from torchplug._core.op import TENSOR_SPACE
 
         chain, shape = node.saved
@@ -191,14 +191,13 @@ class _CopySlices:
     fused_rule = False
 
     @staticmethod
-    def node_vjp(node: Node, g: Any, create_graph: bool) -> tuple[Any, ...]:
+    def node_vjp(node: Node, g: Any, create_graph: bool, run: Any) -> tuple[Any, ...]:
         from torchplug._core.op import TENSOR_SPACE
-        from torchplug.autograd.engine import node_vjp
 
         F: Any = TENSOR_SPACE if create_graph else node.kind.F
         chain, inner, shape = node.saved
         seen = read_chain(F, g, chain)
-        grads = list(node_vjp(inner, seen, create_graph)) if inner is not None else [None]
+        grads = list(run(inner, seen, create_graph)) if inner is not None else [None]
         own = grads[0] if grads[0] is not None else F.zeros_of(seen, seen.shape)
         return (put_chain(F, g, own, chain), *grads[1:])
 
@@ -221,7 +220,7 @@ class _Constant:
     fused_rule = False
 
     @staticmethod
-    def node_vjp(node: Node, g: Any, create_graph: bool) -> tuple[None]:
+    def node_vjp(node: Node, g: Any, create_graph: bool, run: Any) -> tuple[None]:
         return (None,)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,13 +88,13 @@ def _slice(item: slice, dim: int, size: tuple[int, ...]) -> slice:
     return slice(start, max(start, stop), step)
 
 
-def read_key(key: Any, x: Tensor) -> tuple[tuple, list[tuple[int, Tensor]]]:
+def read_key(key: Any, x: Tensor, make: Callable[..., Tensor]) -> tuple[tuple, list[tuple[int, Tensor]]]:
     """Returns (slice key, [(dimension of the sliced view, index tensor), ...]) of any index expression.
 
-    Masks stay bool tensors that cover several dimensions of the view; True and False become masks on a new dimension.
+    `make` is `torch.tensor`. Masks stay bool tensors that cover several dimensions of the view; True and False become masks on a new dimension.
     """
     size = shape_of(x)
-    items = [_item(item, x) for item in (key if type(key) is tuple else _as_tuple(key))]
+    items = [_item(item, x, make) for item in (key if type(key) is tuple else _as_tuple(key))]
     if sum(item is Ellipsis for item in items) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     canonical: list[Any] = []
@@ -109,10 +110,8 @@ def read_key(key: Any, x: Tensor) -> tuple[tuple, list[tuple[int, Tensor]]]:
             canonical.append(None)
             out += 1
         elif type(item) is bool:
-            from torchplug.ops.creation import tensor
-
             canonical.append(None)
-            tensors.append((out, tensor([item], device=x.device)))
+            tensors.append((out, make([item], device=x.device)))
             out += 1
         elif isinstance(item, Tensor):
             width = _width(item)
@@ -143,7 +142,7 @@ def _width(item: Any) -> int:
     return 0 if item is None or type(item) is bool or item is Ellipsis else 1
 
 
-def _item(item: Any, x: Tensor) -> Any:
+def _item(item: Any, x: Tensor, make: Callable[..., Tensor]) -> Any:
     if item is None or item is Ellipsis or type(item) in (bool, int, slice):
         return item
     if isinstance(item, Tensor):
@@ -154,12 +153,10 @@ def _item(item: Any, x: Tensor) -> Any:
             return bool(item) if dtype is dt.bool_ else int(item) if not _traced(item) else item.reshape(1)
         return item
     if isinstance(item, (list, tuple, range, np.ndarray)):
-        from torchplug.ops.creation import tensor
-
-        made = tensor(list(item) if isinstance(item, range) else item, device=x.device)
+        made = make(list(item) if isinstance(item, range) else item, device=x.device)
         if not made.numel() and made._kind.dtype.is_floating_point:
             made = made.long()
-        return _item(made, x)
+        return _item(made, x, make)
     if isinstance(item, np.bool_):
         return bool(item)
     if hasattr(item, "__index__"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torchplug_spec import DType
 
-__all__ = ["scalar_type_name", "tensor_type_name"]
+__all__ = ["scalar_type_name", "tensor_type_name", "type_string"]
 
 _NAMES = {
     "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
@@ -20,3 +22,9 @@ def scalar_type_name(dtype: DType) -> str:
 def tensor_type_name(dtype: DType) -> str:
     """Returns "FloatTensor" for torch.float32, ..."""
     return f"{_NAMES[dtype.name]}Tensor"
+
+
+def type_string(x: Any) -> str:
+    """Returns "torch.FloatTensor", "torch.cuda.LongTensor", ..."""
+    where = "" if x._kind.device.type == "cpu" else f"{x._kind.device.type}."
+    return f"torch.{where}{tensor_type_name(x._kind.dtype)}"

@@ -92,7 +92,7 @@ def _state_array(state: Any) -> np.ndarray:
         raise TypeError(f"expected a torch.ByteTensor, but got {type(state).__name__}")
     if state._kind.dtype is not dt.uint8:
         raise TypeError(f"expected a torch.ByteTensor, but got {state._kind.dtype}")
-    from torchplug._tensor.conversion import host_array
+    from torchplug._core.host import host_array
 
     return np.ascontiguousarray(host_array(state))
 

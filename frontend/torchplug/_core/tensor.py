@@ -15,7 +15,7 @@ from torchplug._core import geometry as geo
 from torchplug._core import lens as lenses
 from torchplug._core.kind import Kind
 
-__all__ = ["Parameter", "Storage", "Tensor", "View", "alias", "array_of", "cell_of", "make_view", "wrap", "write", "write_slice"]
+__all__ = ["Parameter", "Storage", "Tensor", "View", "alias", "array_of", "cell_of", "make_view", "strided_view", "wrap", "write", "write_slice"]
 
 Chain = tuple[tuple[Any, tuple], ...]
 
@@ -172,7 +172,7 @@ def make_view(x: Tensor, lens: Any, args: tuple, dtype: Any = None) -> Tensor:
     else:
         view._view = View(old.base, old.chain + step, old.counter, old.meta)
     if kind.mutable:
-        view._array = _strided_view(kind, x._array, lens, args)
+        view._array = strided_view(kind, x._array, lens, args)
     else:
         view._array = None
         view._geometry = lens.geometry(geometry_of(x), *args)
@@ -193,7 +193,8 @@ def _typed_prefix(chain: Chain) -> int:
     return keep
 
 
-def _strided_view(kind: Kind, array: Any, lens: Any, args: tuple) -> Any:
+def strided_view(kind: Kind, array: Any, lens: Any, args: tuple) -> Any:
+    """Returns the view of a strided array through a lens."""
     F = kind.F
     if (lens is lenses.RESHAPE or lens is lenses.INSERT) and (1 in array.shape or not F.reshapes_in_place(array)):
         flat, offset = F.storage_of(array)
@@ -321,5 +322,5 @@ def _write_mirror(cell: Storage, view: View | None, host: Any) -> None:
         cell.forget()
     target = cell.mirror
     for lens, args in view.chain if view is not None else ():
-        target = _strided_view(HOST, target, lens, args)
+        target = strided_view(HOST, target, lens, args)
     target[...] = host

@@ -10,7 +10,6 @@ from torchplug_spec import DType
 from torchplug._core import geometry as geo
 from torchplug._core.device import Device
 from torchplug._core.dims import wrap_dim
-from torchplug._core.naming import tensor_type_name
 from torchplug._core.size import Size
 from torchplug._core.tensor import Tensor, array_of, cell_of, geometry_of, shape_of
 
@@ -252,12 +251,6 @@ def is_set_to(self: Tensor, tensor: Tensor) -> bool:
 def names(self: Tensor) -> tuple[None, ...]:
     """None for every dimension: named tensors are not kept."""
     return (None,) * len(shape_of(self))
-
-
-def type_string(self: Tensor) -> str:
-    """Returns "torch.FloatTensor", "torch.cuda.LongTensor", ..."""
-    where = "" if self._kind.device.type == "cpu" else f"{self._kind.device.type}."
-    return f"torch.{where}{tensor_type_name(self._kind.dtype)}"
 
 
 def _len(self: Tensor) -> int:

@@ -102,15 +102,6 @@ def _set_grad(self: Tensor, value: Tensor | None) -> None:
     self._grad = value
 
 
-def backward(
-    self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
-) -> None:
-    """Adds the gradient of this tensor to the `.grad` of the leaves it was made from; see torch.autograd.backward."""
-    from torchplug.autograd import backward as run
-
-    run(self, gradient, retain_graph, create_graph, inputs=inputs)
-
-
 def register_hook(self: Tensor, hook: Any) -> RemovableHandle:
     """Calls `hook(grad)` whenever a gradient of this tensor is computed; what it returns (not None) replaces it."""
     if self._node is None:
@@ -189,5 +180,5 @@ for _name, _get, _set in (
 ):
     setattr(Tensor, _name, property(_get, _set, doc=_get.__doc__))
 
-for _function in (requires_grad_, backward, register_hook, register_post_accumulate_grad_hook, retain_grad, detach_):
+for _function in (requires_grad_, register_hook, register_post_accumulate_grad_hook, retain_grad, detach_):
     setattr(Tensor, _function.__name__, _function)

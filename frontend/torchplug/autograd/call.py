@@ -99,3 +99,14 @@ def grad(
         wrap(x._kind.F.full(shape_of(x), 0, x._kind.dtype, x._kind.native_device), x._kind) if g is None else g
         for x, g in zip(chosen, found, strict=True)
     )
+
+
+def _backward_method(
+    self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+) -> None:
+    """Adds the gradient of this tensor to the `.grad` of the leaves it was made from; see torch.autograd.backward."""
+    backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+
+_backward_method.__name__ = _backward_method.__qualname__ = "backward"
+Tensor.backward = _backward_method  # type: ignore[attr-defined]

@@ -219,7 +219,7 @@ def node_vjp(node: Node, g: Any, create_graph: bool) -> Sequence[Any]:
     check_versions(node)
     special = getattr(node.op, "node_vjp", None)
     if special is not None:
-        return special(node, g, create_graph)
+        return special(node, g, create_graph, node_vjp)
     if node.outputs is not None:
         g = _defined(node, g, create_graph)
     if not node.plan.rules or (create_graph and node.op.fused_rule):

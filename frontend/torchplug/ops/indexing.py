@@ -18,7 +18,8 @@ from torchplug._core.keys import basic_key, read_key
 from torchplug._core.modes import grad_enabled
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import Tensor, array_of, shape_of, wrap, write_slice
-from torchplug._tensor.conversion import host_array
+from torchplug._core.host import host_array
+from torchplug.ops.creation import tensor
 from torchplug.ops.filling import copy_, fill_
 from torchplug.ops.views import INDEX, SELECT
 
@@ -157,7 +158,7 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
     canonical = basic_key(key, size)
     if canonical is not None:
         return (SELECT if type(key) is int else INDEX)(self, canonical)
-    canonical, tensors = read_key(key, self)
+    canonical, tensors = read_key(key, self, tensor)
     view = INDEX(self, canonical)
     return gather_by(view, tensors) if tensors else view
 
@@ -225,7 +226,7 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
                     return
         _write_view(INDEX(self, canonical), value)
         return
-    canonical, tensors = read_key(key, self)
+    canonical, tensors = read_key(key, self, tensor)
     view = INDEX(self, canonical)
     if not tensors:
         _write_view(view, value)
@@ -269,7 +270,7 @@ def _as_value(value: Any, view: Tensor) -> Tensor:
         if isinstance(value, complex) and not view._kind.dtype.is_complex:
             raise RuntimeError(f"value cannot be converted to type {view._kind.dtype.name} without overflow")
         return wrap(view._kind.scalar(value if not isinstance(value, np.generic) else value.item()), view._kind)
-    from torchplug._tensor.attributes import type_string
+    from torchplug._core.naming import type_string
 
     raise TypeError(f"can't assign a {type(value).__name__} to a {type_string(view)}")
 
@@ -296,7 +297,7 @@ def _write_view(view: Tensor, value: Any) -> None:
 
 def _number(value: Any, view: Tensor) -> Any:
     if not isinstance(value, (bool, int, float, complex)):
-        from torchplug._tensor.attributes import type_string
+        from torchplug._core.naming import type_string
 
         raise TypeError(f"can't assign a {type(value).__name__} to a {type_string(view)}")
     return value
@@ -340,7 +341,7 @@ Tensor.__setitem__ = __setitem__  # type: ignore[attr-defined]
 def index_put_(self: Tensor, indices: Sequence[Any], values: Tensor, accumulate: bool = False) -> Tensor:
     """Writes (or adds) `values` at the places the index tensors name, None for a whole dimension; returns self."""
     key = tuple(slice(None) if index is None else index for index in indices)
-    canonical, tensors = read_key(key, self)
+    canonical, tensors = read_key(key, self, tensor)
     if values._kind.dtype is not self._kind.dtype:
         raise RuntimeError(
             f"Index put requires the source and destination dtypes match, got {_type(self)} for the destination and "

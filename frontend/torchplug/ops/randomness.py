@@ -16,7 +16,7 @@ from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.random import Generator, draw
 from torchplug._core.tensor import Tensor, shape_of, wrap, write
-from torchplug._tensor.conversion import host_array
+from torchplug._core.host import host_array
 from torchplug.ops.creation import _checked_shape, finish, kind_for, kind_like
 
 __all__ = ["bernoulli_mask", "normal", "rand", "randint", "randn", "randperm"]

@@ -19,7 +19,7 @@ class _Transfer:
     fused_rule = False
 
     @staticmethod
-    def node_vjp(node: Node, g: Any, create_graph: bool) -> tuple[Any]:
+    def node_vjp(node: Node, g: Any, create_graph: bool, run: Any) -> tuple[Any]:
         home = node.saved[0]
         if create_graph:
             return (g.to(home.device),)
