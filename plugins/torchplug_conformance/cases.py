@@ -1,4 +1,4 @@
-"""Cases: what a part checks, under a name that says which function, dtype and sample; and the parts in order of level."""
+"""Cases: what a part checks, under a name that says which function, dtype and sample; and the parts by level."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def type_differences(got: Any, expected: Any, where: str = "result") -> Iterator
 
 
 def value_differences(got: Any, expected: Any, tolerance: Tolerance, where: str = "result") -> Iterator[str]:
-    """Yields where the values of a result differ from the expected ones; real and complex numbers within a tolerance."""
+    """Yields where the values of a result differ from the expected ones, beyond a tolerance where they are inexact."""
     if isinstance(expected, (tuple, list)):
         if not isinstance(got, (tuple, list)) or len(got) != len(expected):
             yield f"{where}: got {_shown(got)}, expected {_shown(expected)}"

@@ -1,4 +1,4 @@
-"""The reference: the declared functions on a plain engine, in double precision, where no engine has a kernel of its own."""
+"""The reference: the declared functions in double precision, on a plain engine without kernels of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nested containers of arguments and results: walking them, and results as host values without any engine behind them."""
+"""Nested containers of arguments and results: walking them, and results as host values without an engine."""
 
 from __future__ import annotations
 

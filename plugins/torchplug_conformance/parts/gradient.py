@@ -79,7 +79,7 @@ def _against_finite_difference(call: Call, expected: Outcome, order: int) -> Ite
 
 
 def finite_differences(call: Call, directions: list[np.ndarray], order: int) -> tuple[float, float]:
-    """Returns the slopes ahead and behind of what `gradients` derives, along one direction per real or complex argument."""
+    """Returns the slopes ahead and behind of what `gradients` derives, along one direction per inexact argument."""
     here = call.weighted_sum(REFERENCE, order)
     ahead, behind = (_moved(call, directions, step).weighted_sum(REFERENCE, order) for step in (STEP, -STEP))
     return (ahead - here) / STEP, (here - behind) / STEP

@@ -61,8 +61,11 @@ def view_cases(subject: Subject) -> Iterator[Case]:
     """Yields a case for every kind of view written in every way."""
     for view in VIEWS:
         for write in WRITES:
-            lines = ('from torchplug_conformance.parts.views import written_through, on_backend',
-                     f'with on_backend("{subject.name}"):', f'    print(written_through("{view}", "{write}"))')  # fmt: skip
+            lines = (
+                "from torchplug_conformance.parts.views import on_backend, written_through",
+                f'with on_backend("{subject.name}"):',
+                f'    print(written_through("{view}", "{write}"))',
+            )
             yield Case("aliasing", f"views-{view}-{write}", lambda v=view, w=write: _check(subject, v, w), lines)
 
 
@@ -78,7 +81,7 @@ def _run(backend: str, view: str, write: str) -> Outcome:
 
 
 def written_through(view: str, write: str) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Returns a base after a write through its view, the view, a view taken before the write, and the base's version."""
+    """Returns a base after a write through its view, the view, an older view, and the base's version."""
     base = torchplug.tensor(np.arange(36, dtype=np.float32).reshape(3, 4, 3))
     sibling = base[0]
     shown = VIEWS[view](base)
