@@ -64,6 +64,12 @@ class NodeHooks:
         self.pre[handle.id] = (index, hook)
         return handle
 
+    def add_pre_all(self, hook: Any) -> RemovableHandle:
+        """Adds a hook on all incoming gradients at once."""
+        handle = RemovableHandle(self.pre)
+        self.pre[handle.id] = (None, hook)
+        return handle
+
     def add_post(self, hook: Any) -> RemovableHandle:
         handle = RemovableHandle(self.post)
         self.post[handle.id] = hook

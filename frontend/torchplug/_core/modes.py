@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from torchplug_spec import DType
 from torchplug_spec import dtypes as _dtypes
 
-__all__ = ["WITH_LINES", "anomaly", "default_dtype", "grad_enabled", "grad_mode", "inference", "recording_mode", "set_default_dtype"]
+__all__ = ["WITH_LINES", "anomaly", "check_nan", "default_dtype", "grad_enabled", "grad_mode", "inference", "recording_mode", "set_default_dtype"]
 
 WITH_LINES = 2
 """The grad mode in which every node also remembers the line that made it (anomaly detection)."""
@@ -17,6 +17,7 @@ grad_mode: ContextVar[int] = ContextVar("grad_mode", default=True)
 grad_enabled = grad_mode.get
 inference: ContextVar[bool] = ContextVar("inference", default=False)
 anomaly: ContextVar[bool] = ContextVar("anomaly", default=False)
+check_nan: ContextVar[bool] = ContextVar("check_nan", default=True)
 _default_dtype: ContextVar[DType] = ContextVar("default_dtype", default=_dtypes.float32)
 default_dtype = _default_dtype.get
 

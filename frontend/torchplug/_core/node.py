@@ -10,6 +10,7 @@ import itertools
 import weakref
 from typing import Any
 
+from torchplug._core.hooks import NodeHooks, RemovableHandle
 from torchplug._core.tensor import Storage, Tensor
 
 __all__ = ["AccumulateGrad", "Node", "Output", "next_sequence_number", "unpack_error"]
@@ -43,6 +44,7 @@ class Node:
         self.cell: Storage | None = None
         self.hooks: Any = None
         self.outputs: Any = None
+        self.trace: Any = None
         self.seq = next_sequence_number()
 
     def name(self) -> str:
@@ -55,6 +57,14 @@ class Node:
         return tuple(
             (edge.node, edge.index) if type(edge) is Output else (edge, 0) for edge in self.edges
         )
+
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        """Calls `hook(grad_inputs, grad_outputs)` after the node's rule; what it returns replaces the gradients of the inputs."""
+        return NodeHooks.of(self).add_post(hook)
+
+    def register_prehook(self, hook: Any) -> RemovableHandle:
+        """Calls `hook(grad_outputs)` before the node's rule; what it returns replaces the incoming gradients."""
+        return NodeHooks.of(self).add_pre_all(hook)
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
@@ -88,7 +98,16 @@ class AccumulateGrad:
         return self.leaf()
 
     def name(self) -> str:
+        """Returns "AccumulateGrad"."""
         return "AccumulateGrad"
+
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        """Calls `hook((), grad_outputs)` after the gradient was added."""
+        return NodeHooks.of(self).add_post(hook)
+
+    def register_prehook(self, hook: Any) -> RemovableHandle:
+        """Calls `hook(grad_outputs)` before the gradient is added; what it returns replaces it."""
+        return NodeHooks.of(self).add_pre_all(hook)
 
     def __repr__(self) -> str:
         return f"<AccumulateGrad object at {id(self):#x}>"
@@ -104,7 +123,7 @@ FREED_MESSAGE = (
 )
 
 
-def unpack_error(node: Node, source: Tensor, position: int, now: int, expected: int) -> RuntimeError:
+def unpack_error(node: Node | None, source: Tensor, position: int, now: int, expected: int) -> RuntimeError:
     """Returns PyTorch's error for a saved tensor that was written since."""
     from torchplug._core.naming import tensor_type_name
     from torchplug._core.tensor import shape_of

@@ -34,12 +34,12 @@ def hyper(group: dict[str, Any], name: str, kind: Any) -> Any:
     return group[name] if trace is None else trace.hyper(group, name, kind)
 
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def user_line() -> str:
     """Returns "file:line" of the innermost frame outside torchplug."""
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back  # type: ignore[assignment]
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "a frame of torchplug"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torchplug._core import modes
+from torchplug._core.anomaly import check_finite, explain
 from torchplug._core.node import FREED, FREED_MESSAGE, AccumulateGrad, Node, Output, unpack_error
 from torchplug._core.op import IDENTITY, TENSOR_SPACE
 from torchplug._core.tensor import Tensor, alias, array_of, new, shape_of, wrap
@@ -98,6 +99,7 @@ class GraphTask:
                         if node.hooks is not None:
                             for hook in list(node.hooks.post_accumulate.values()):
                                 hook(leaf)
+                            node.hooks.run_post((), [], node, self.create_graph)
                 continue
             if self.only is not None and not any(edge is not None and _node_of(edge) in self.only for edge in node.edges):
                 continue
@@ -110,14 +112,10 @@ class GraphTask:
         try:
             results = node_vjp(node, g, self.create_graph)
         except Exception as error:
-            if getattr(node, "trace", None) is not None:
-                from torchplug._core.anomaly import explain
-
+            if modes.anomaly.get():
                 explain(node, error)
             raise
-        if modes.anomaly.get():
-            from torchplug._core.anomaly import check_finite
-
+        if modes.anomaly.get() and modes.check_nan.get():
             check_finite(node, results)
         if node.hooks is not None and node.hooks.post:
             results = node.hooks.run_post(results, grads, node, self.create_graph)
@@ -130,16 +128,24 @@ class GraphTask:
 
     def _run_pre_hooks(self, node: Any, grads: list[Any]) -> list[Any]:
         kind = node_kind(node)
+
+        def shown(value: Any) -> Any:
+            return value if value is None or self.create_graph else wrap(value, kind.of(value))
+
+        def taken(value: Any) -> Any:
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(f"hook returned a {type(value).__name__}, expected None or a Tensor")
+            return value if value is None or self.create_graph else array_of(value)
+
         for index, hook in list(node.hooks.pre.values()):
-            value = grads[index] if index < len(grads) else None
-            if value is None:
-                continue
-            tensor = value if self.create_graph else wrap(value, kind.of(value))
-            replaced = hook(tensor)
-            if replaced is not None:
-                if not isinstance(replaced, Tensor):
-                    raise TypeError(f"hook returned a {type(replaced).__name__}, expected None or a Tensor")
-                grads[index] = replaced if self.create_graph else array_of(replaced)
+            if index is None:
+                replaced = hook(tuple(shown(value) for value in grads))
+                if replaced is not None:
+                    grads = [taken(value) for value in (replaced if isinstance(replaced, tuple) else (replaced,))]
+            elif grads[index] is not None:
+                replaced = hook(shown(grads[index]))
+                if replaced is not None:
+                    grads[index] = taken(replaced)
         return grads
 
     def _capture(self, node: Any, grads: list[Any]) -> None:
@@ -181,6 +187,9 @@ def _node_of(edge: Any) -> Any:
 def release(node: Node) -> None:
     """Lets go of what a node saved; its second use raises."""
     if node.saved:
+        release_context = getattr(node.saved[0], "_saved", None)
+        if release_context is not None:
+            node.saved[0]._freed = True
         node.saved = FREED
         node.sources = node.cell = None
 
