@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from torchplug_jax import meanings
+from torchplug_jax.memory import JAXMemory
 from torchplug_spec.array_api import EXTRA_ELEMENTWISE, ArrayAPIBackend
 from torchplug_spec.backend import Array, Shape
 from torchplug_spec.dtypes import DType
@@ -49,7 +50,7 @@ def _jit(function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable
     return jax.jit(function, static_argnums=static, inline=True)
 
 
-class JAXBackend(ArrayAPIBackend):
+class JAXBackend(JAXMemory, ArrayAPIBackend):
     """JAX arrays. Turns on 64-bit types for the process; subnormal numbers flush to zero, as XLA does."""
 
     name: ClassVar[str] = "jax"
