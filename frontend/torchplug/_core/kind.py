@@ -126,6 +126,12 @@ class Engine:
         for op in OPS[len(self.table) :]:
             self.table.append(self.F.find(op.kernel))
 
+    def set_threads(self, count: int) -> None:
+        """Tells the backend how many threads to use for one op, where it can be told."""
+        setter = getattr(self.backend, "set_num_threads", None)
+        if setter is not None:
+            setter(count)
+
     def refuse(self, refusal: Callable[..., Any]) -> None:
         """Puts a function that raises in the place of every kernel: this process was forked and must not use the engine."""
         self.table[:] = [refusal] * len(self.table)
