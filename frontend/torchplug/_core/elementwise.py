@@ -350,14 +350,14 @@ def foreign(reflected: str, input: Tensor, other: Any) -> Any:
     return method(other, input)
 
 
-def as_number(name: str, value: Any) -> Any:
+def as_number(name: str, value: Any, argument: str = "other") -> Any:
     """Returns a Python number for a NumPy scalar or 0-d array; PyTorch's error for anything else."""
     item = getattr(value, "item", None)
     if item is not None and getattr(value, "ndim", None) == 0:
         number = item()
         if isinstance(number, Number):
             return number
-    raise argument_error(name, "other", "Tensor", value, 2)
+    raise argument_error(name, argument, "Tensor", value, 2)
 
 
 def promote(name: str, *operands: Any, dtype: DType | None = None) -> list[Tensor]:
@@ -375,7 +375,7 @@ def promote_pair(name: str, input: Tensor, other: Any, common: DType) -> tuple[T
         try:
             return convert(input, common), wrap(kind.scalar(other), kind)
         except OverflowError:
-            return convert(input, common), wrap(kind.scalar(_wrapped(other, common)), kind)
+            return convert(input, common), wrap(kind.scalar(wrapped(other, common)), kind)
     if input._kind.native_device != other._kind.native_device or input._kind.engine is not other._kind.engine:
         if not shape_of(other):
             other = _follow(other, input)
@@ -386,10 +386,12 @@ def promote_pair(name: str, input: Tensor, other: Any, common: DType) -> tuple[T
     return convert(input, common), convert(other, common)
 
 
-def _wrapped(value: int, dtype: DType) -> int:
+def wrapped(value: int, dtype: DType) -> int:
     """Returns an integer that is out of a type's range as PyTorch converts it from int64: modulo 2**bits."""
     if not -(2**63) <= value < 2**63:
         raise RuntimeError("Overflow when unpacking long long")
+    if dtype is dt.bool_:
+        return bool(value)
     bits = 8 * dtype.itemsize
     value %= 2**bits
     return value - 2**bits if dtype.is_signed and value >= 2 ** (bits - 1) else value

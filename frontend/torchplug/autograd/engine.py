@@ -263,11 +263,12 @@ def _defined(node: Node, grads: tuple, create_graph: bool) -> tuple:
 def _tensor_values(node: Node) -> list[Any]:
     values = []
     for place, (source, saved) in enumerate(zip(node.sources, node.saved, strict=True)):
-        if source is not None:
+        if isinstance(source, (Tensor, list, tuple)):
             values.append(source)
         elif node.plan.items[place][0] == 3:
             values.append(_saved_output(node))
-        elif node.plan.items[place][0] == 4:
+        elif node.plan.items[place][0] == 4 or (node.plan.items[place][0] == 0 and hasattr(saved, "dtype")):
+            # A residual, or a number that an elementwise function made a 0-d array of.
             values.append(wrap(saved, node.kind.of(saved)))
         else:
             values.append(saved)

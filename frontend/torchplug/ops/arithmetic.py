@@ -8,7 +8,7 @@ from typing import Any
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
-from torchplug._core.declare import Sample, declare
+from torchplug._core.declare import DECLARATIONS, Sample, declare
 from torchplug._core.elementwise import binary, broadcast_shapes, promote, unary
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
@@ -32,7 +32,9 @@ def conj_of(F: Any, x: Any) -> Any:
 
 @composition
 def negative(F: Any, x: Any) -> Any:
-    """Returns -x; multiplying keeps the sign of zero right."""
+    """Returns -x; multiplying keeps the sign of zero right. Unsigned integers wrap round."""
+    if F.dtype_of(x).kind == "uint":
+        return F.add(F.bitwise_invert(x), 1)
     return F.multiply(x, -1)
 
 
@@ -287,7 +289,7 @@ def _div_errors() -> Iterable[Sample]:
     yield Sample(np.ones(2, np.int64), 0, rounding_mode="floor", error=(RuntimeError, "ZeroDivisionError"))
 
 
-@declare(op=_ROUNDED["floor"], samples=_div_samples, errors=_div_errors, dtypes=("float", "int"), inplace=True, aliases=("divide",),
+@declare(op=DECLARATIONS["div"].op, samples=_div_samples, errors=_div_errors, dtypes=("float", "int"), inplace=True, aliases=("divide",),
          operator=divide)
 def div(input: Tensor | complex, other: Tensor | complex, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
     """Returns `input / other`, of integers in the default dtype; `rounding_mode` "floor" or "trunc" keeps their type."""

@@ -10,6 +10,7 @@ from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import binary, broadcast_shapes, convert, unary
+from torchplug._core.inplace import inplace_twin
 from torchplug._core.kernels import composition
 from torchplug._core.modes import default_dtype
 from torchplug._core.op import Op
@@ -59,19 +60,41 @@ def _comparison_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(2, 0), make(1))
 
 
-def _comparison(name: str, kernel: str, sign: str, alias: str, ordered: bool = True) -> Any:
-    return binary(
+KEEP = Op("keep", ("value", "input", "other"), tensors=("value", "input", "other"), forward=lambda F, value, input, other: value, rules={
+    "input": lambda F, g, input_shape: F.zeros_of(g, input_shape),
+    "other": lambda F, g, other_shape: F.zeros_of(g, other_shape),
+})  # fmt: skip
+"""A value that does not change with its operands: what a comparison written into a float tensor leaves in the graph."""
+
+
+def _written(function: Any, *names: str) -> None:
+    """Gives Tensor the in-place twins of a function without gradient: they cut the history with zeros, as PyTorch's do."""
+
+    def constant(input: Tensor, other: Any = None) -> Tensor:
+        value = function(input) if other is None else function(input, other)
+        if input._node is None and getattr(other, "_node", None) is None:
+            return value
+        return KEEP(value, input, other)
+
+    for name in names:
+        constant.__name__ = name
+        setattr(Tensor, f"{name}_", inplace_twin(constant, KEEP))
+
+
+def _comparison(name: str, kernel: str, sign: str, *alias: str, ordered: bool = True) -> Any:
+    function = binary(
         name, {}, f"""Returns where `input {sign} other`, as bool.""", kernel=kernel, result="bool", samples=_comparison_samples,
-        dtypes=_REAL if ordered else _ALL, aliases=(alias,), refuse={"complex": f"{name}_cpu"} if ordered else None,
+        dtypes=_REAL if ordered else _ALL, aliases=alias, refuse={"complex": f"{name}_cpu"} if ordered else None,
     )  # fmt: skip
+    _written(function, name, *alias)
+    return function
 
 
 lt = _comparison("lt", "less", "<", "less")
 gt = _comparison("gt", "greater", ">", "greater")
 le = _comparison("le", "less_equal", "<=", "less_equal")
 ge = _comparison("ge", "greater_equal", ">=", "greater_equal")
-eq = binary("eq", {}, """Returns where `input == other`, as bool.""", kernel="equal", result="bool", samples=_comparison_samples,
-            dtypes=_ALL)
+eq = _comparison("eq", "equal", "==", ordered=False)
 ne = _comparison("ne", "not_equal", "!=", "not_equal", ordered=False)
 
 
@@ -108,13 +131,19 @@ def _truth_samples(make: Any) -> Iterable[Sample]:
     yield Sample(x, x * 0)
 
 
-logical_not = unary("logical_not", None, """Returns where the input is 0 (or False).""", result="bool", dtypes=_ALL)
-logical_and = binary("logical_and", {}, """Returns where both are not 0.""", result="bool", numbers=False, dtypes=_ALL,
+logical_not = unary("logical_not", None, """Returns where the input is 0 (or False).""", result="bool", inplace=False, dtypes=_ALL)
+logical_and = binary("logical_and", {}, """Returns where both are not 0.""", result="bool", inplace=False, numbers=False, dtypes=_ALL,
                      samples=_truth_samples)
-logical_or = binary("logical_or", {}, """Returns where either is not 0.""", result="bool", numbers=False, dtypes=_ALL,
+_written(logical_not, "logical_not")
+logical_or = binary("logical_or", {}, """Returns where either is not 0.""", result="bool", inplace=False, numbers=False, dtypes=_ALL,
                     samples=_truth_samples)
-logical_xor = binary("logical_xor", {}, """Returns where exactly one is not 0.""", result="bool", numbers=False, dtypes=_ALL,
+logical_xor = binary("logical_xor", {}, """Returns where exactly one is not 0.""", result="bool", inplace=False, numbers=False, dtypes=_ALL,
                      samples=_truth_samples)
+
+
+_written(logical_and, "logical_and")
+_written(logical_or, "logical_or")
+_written(logical_xor, "logical_xor")
 
 
 # ---- bits ------------------------------------------------------------------------------------------------------------
@@ -240,7 +269,7 @@ isneginf = _number_test(
 )  # fmt: skip
 isreal = _number_test(
     "isreal", """Returns where the imaginary part is 0.""",
-    lambda F, x: F.equal(F.imag(x), 0) if F.dtype_of(x).is_complex else F.equal(F.zeros_of(x, tuple(x.shape)), 0),
+    lambda F, x: F.equal(F.imag(x), 0) if F.dtype_of(x).is_complex else F.equal(F.zeros_of(x, tuple(x.shape)), F.zeros_of(x, ())),
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import DECLARATIONS, Sample, declare
-from torchplug._core.elementwise import Number, argument_error, binary, broadcast_shapes, convert, promote
+from torchplug._core.elementwise import Number, argument_error, binary, broadcast_shapes, convert, promote, wrapped
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.op import Op
@@ -140,7 +140,8 @@ def _clamp_samples(make: Any) -> Iterable[Sample]:
     yield Sample(x, make(4), make(3, 1))
     yield Sample(x, min=make(3, 4))
     yield Sample(make(2, 0), 0, 1)
-    yield Sample(make(3), 0.5)
+    if x.dtype.kind == "f":
+        yield Sample(x, 0.5)
 
 
 def _clamp_errors() -> Iterable[Sample]:
@@ -174,6 +175,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
         result = CLAMP_TENSOR(operands[0], *(None if bound is None else next(rest) for bound in (min, max)))
     else:
         x = input if input._kind.dtype is common else convert(input, common)
+        if not x._kind.inexact:
+            min, max = (bound if bound is None else wrapped(int(bound), common) for bound in (min, max))
         result = CLAMP(x, min, max)
     return result if out is None else write_out(out, result, "clamp")
 

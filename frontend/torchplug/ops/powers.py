@@ -8,9 +8,10 @@ from typing import Any
 from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import argument_error, broadcast_shapes, convert, promote, unary
-from torchplug._core.inplace import write_out
+from torchplug._core.elementwise import Number, argument_error, as_number, broadcast_shapes, convert, promote, unary
+from torchplug._core.inplace import inplace_twin, write_out
 from torchplug._core.kernels import composition
+from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor, shape_of, wrap
@@ -86,9 +87,10 @@ def _pow(input: Any, exponent: Any) -> Tensor:
             "expected one of:\n * (Tensor input, Tensor exponent, *, Tensor out = None)\n * (Number self, Tensor exponent, *, "
             "Tensor out = None)\n * (Tensor input, Number exponent, *, Tensor out = None)\n"
         )
-    for name, position, operand in (("input", 1, input), ("exponent", 2, exponent)):
-        if not isinstance(operand, (Tensor, bool, int, float, complex)):
-            raise argument_error("pow", name, "Tensor", operand, position)
+    if not isinstance(exponent, Tensor) and type(exponent) not in Number:
+        exponent = as_number("pow", exponent, "exponent")
+    if not isinstance(input, (Tensor, *Number)):
+        raise argument_error("pow", "input", "Tensor", input, 1)
     common = result_type(input, exponent)
     if common is dt.bool_ and isinstance(exponent, Tensor):
         raise NotImplementedError("\"pow\" not implemented for 'Bool'")
@@ -117,7 +119,8 @@ def _pow_samples(make: Any) -> Iterable[Sample]:
     yield Sample(base, abs(make(4)) + 1)
     yield Sample(base, abs(make(3, 1)) + 1)
     yield Sample(make(2, 0), 2)
-    yield Sample(base, make(()) * 0)
+    yield Sample(base, make())
+    yield Sample(base, base.reshape(-1)[0])
     yield Sample(2, abs(make(3)))
     if base.dtype.kind in "fc":
         for exponent in (0.5, -1, -0.5, -2, 2.5, 4):
@@ -150,7 +153,7 @@ def _float_power_samples(make: Any) -> Iterable[Sample]:
     yield Sample(abs(make(3)) + 1, make(2, 3))
 
 
-@declare(samples=_float_power_samples, dtypes=("float", "int"), inplace=True, differentiable=True)
+@declare(samples=_float_power_samples, dtypes=("float", "int"), differentiable=True)
 def float_power(input: Tensor | complex, exponent: Tensor | complex, *, out: Tensor | None = None) -> Tensor:
     """Returns `input ** exponent` computed in float64 (complex128 if either is complex)."""
     complex_operand = any(
@@ -159,6 +162,17 @@ def float_power(input: Tensor | complex, exponent: Tensor | complex, *, out: Ten
     wide = dt.complex128 if complex_operand else dt.float64
     operands = [convert(x, wide) if isinstance(x, Tensor) else x for x in (input, exponent)]
     return pow(*operands, out=out)
+
+
+def _float_power_in_place(input: Tensor, exponent: Any) -> Tensor:
+    result = float_power(input, exponent)
+    if result._kind.dtype is not input._kind.dtype:
+        names = (scalar_type_name(x._kind.dtype) for x in (input, result))
+        raise RuntimeError("the base given to float_power_ has dtype {} but the operation's result requires dtype {}".format(*names))
+    return result
+
+
+Tensor.float_power_ = inplace_twin(_float_power_in_place, None)  # type: ignore[attr-defined]
 
 
 # ---- roots and squares -----------------------------------------------------------------------------------------------

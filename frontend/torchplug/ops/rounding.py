@@ -7,9 +7,9 @@ from typing import Any
 
 from torchplug_spec import dtypes as dt
 
-from torchplug._core.declare import Sample, declare
+from torchplug._core.declare import DECLARATIONS, Sample, declare
 from torchplug._core.elementwise import binary, broadcast_shapes, unary
-from torchplug._core.inplace import write_out
+from torchplug._core.inplace import inplace_twin, write_out
 from torchplug._core.kernels import composition
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
@@ -36,6 +36,8 @@ def trunc_(F: Any, x: Any) -> Any:
 def sign_(F: Any, x: Any) -> Any:
     """Returns -1, 0 or 1; 0 for NaN."""
     dtype = F.dtype_of(x)
+    if dtype is dt.bool_:
+        return F.copy(x)
     return F.subtract(F.astype(F.less(F.zeros_of(x, ()), x), dtype), F.astype(F.less(x, 0), dtype))
 
 
@@ -73,6 +75,15 @@ abs = unary(
     "abs", _abs_rule, """Returns the absolute value, of complex numbers the modulus, real; the gradient at 0 is 0.""",
     result="real", dtypes=("float", "complex", "int"), aliases=("absolute",), refuse={"bool": "abs_cpu"},
 )  # fmt: skip
+
+
+def _abs_in_place(input: Tensor) -> Tensor:
+    if input._kind.dtype.is_complex:
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return abs(input)
+
+
+Tensor.abs_ = Tensor.absolute_ = inplace_twin(_abs_in_place, DECLARATIONS["abs"].op)  # type: ignore[attr-defined]
 floor = unary("floor", zero_gradient, """Returns the largest integer that is not larger.""", dtypes=("float", "int"),
               samples=_unlike_whole, refuse=_complex_refusal("floor"))
 ceil = unary("ceil", zero_gradient, """Returns the smallest integer that is not smaller.""", dtypes=("float", "int"),
@@ -153,12 +164,18 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     return result if out is None else write_out(out, result, "round")
 
 
+
+def _copysign_rule(F: Any, g: Any, input: Any, other: Any) -> Any:
+    """g times the change of sign, copysign(input, other) / input; 0 at 0."""
+    zero = F.equal(input, 0)
+    change = F.divide(F.copysign(input, other), F.where(zero, F.full_of(input, (), 1), input))
+    return F.where(zero, F.zeros_of(g, ()), F.multiply(g, change))
+
+
 copysign = binary(
     "copysign",
     {
-        "input": lambda F, g, input, other: F.where(
-            F.equal(input, 0), F.zeros_of(g, ()), F.where(F.equal(F.signbit(input), F.signbit(other)), g, F.negative(g))
-        ),
+        "input": _copysign_rule,
         "other": zero_gradient,
     },
     """Returns the size of `input` with the sign of `other`.""",
@@ -210,7 +227,11 @@ def nextafter_(F: Any, x: Any, y: Any) -> Any:
     return F.where(F.equal(x, y), y, moved)
 
 
+def _nextafter_rule(F: Any, g: Any, input: Any, other: Any) -> Any:
+    return F.where(F.equal(input, other), F.zeros_of(g, ()), g)
+
+
 nextafter = binary(
-    "nextafter", {}, """Returns the next representable number after `input` towards `other`.""", numbers=False,
+    "nextafter", {"input": _nextafter_rule, "other": zero_gradient}, """Returns the next representable number after `input` towards `other`.""", numbers=False,
     refuse={"int": "nextafter_cpu", "uint": "nextafter_cpu", "bool": "nextafter_cpu", "complex": "nextafter_cpu"},
 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import broadcast_shapes, promote
+from torchplug._core.elementwise import broadcast_shapes, promote, wrapped
 from torchplug._core.inplace import write_out
 from torchplug._core.op import Op
 from torchplug._core.promotion import result_type
@@ -46,7 +46,7 @@ def _ternary(op: Op, operands: tuple[Any, ...], value: Any, out: Tensor | None) 
     broadcast_shapes(*(shape_of(x) for x in tensors))
     if isinstance(value, Tensor):
         value = value.item()
-    result = op(*tensors, value if common.is_floating_point or common.is_complex else int(value))
+    result = op(*tensors, value if common.is_floating_point or common.is_complex else wrapped(int(value), common))
     return result if out is None else write_out(out, result, op.name)
 
 

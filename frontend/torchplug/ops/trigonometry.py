@@ -31,7 +31,7 @@ def _odd(F: Any, x: Any, positive: Any) -> Any:
 def signbit_(F: Any, x: Any) -> Any:
     """Returns where x is negative or -0.0: the reciprocal tells the two zeros apart."""
     if not F.dtype_of(x).is_floating_point:
-        return F.less(x, 0)
+        return F.less(x, F.zeros_of(x, ()))
     return F.bitwise_or(F.less(x, 0), F.bitwise_and(F.equal(x, 0), F.less(F.divide(1, x), 0)))
 
 
