@@ -103,7 +103,7 @@ def host(value: Any) -> np.ndarray:
     value = value.detach()
     if isinstance(value, torch.Tensor):
         value = value.resolve_conj().resolve_neg()
-        return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+        return (value.float() if value.dtype is torch.bfloat16 else value).numpy(force=True)
     return np.asarray((value.float() if value.dtype is dt.bfloat16 else value).numpy())
 
 

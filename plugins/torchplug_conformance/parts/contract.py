@@ -36,12 +36,13 @@ def cases(subject: Subject) -> Iterator[Case]:
 
 
 def _probes(dtype: DType) -> Iterator[Probe]:
-    """Yields every probe of a main type, one of each function for the others: shapes do not depend on types."""
-    seen = set()
+    """Yields every probe of a main type; for the others one of each function and kinds of arguments."""
+    seen: set[tuple[Any, ...]] = set()
     for probe in (*elementwise_probes(dtype), *arranging_probes(dtype)):
-        if dtype in PRIMARY.values() or probe.function not in seen:
+        kind = (probe.function, *(type(argument) for argument in probe.arguments))
+        if dtype in PRIMARY.values() or kind not in seen:
             yield probe
-        seen.add(probe.function)
+        seen.add(kind)
 
 
 def check(subject: Subject, probe: Probe) -> Iterator[str]:

@@ -98,6 +98,9 @@ def _binary(name: str, function: Callable[..., Any], make: Maker, dtype: DType) 
         yield Probe(name, (x, 3), in_wide(function, x, 3), result)
         y = make(4, positive=True)
         yield Probe(name, (2, y), in_wide(function, 2, y), result)
+        if dtype.kind == "float":
+            yield Probe(name, (x, 0.5), in_wide(function, x, 0.5), result)
+            yield Probe(name, (1.5, y), in_wide(function, 1.5, y), result)
         negative = np.array([-7, -7, 7, 7]).astype(dtype.numpy), np.array([2, -2, 2, -2]).astype(dtype.numpy)
         yield Probe(name, negative, in_wide(function, *negative), result)
     if not divides:
