@@ -7,7 +7,7 @@ FAMILIES = (
     "rounding", "comparison", "limits", "reductions", "extremes", "indexing", "scans", "joining", "repeating", "grids",
     "ordering", "searching", "unique", "products", "linear", "einsum", "triangles", "softmax", "activations", "losses",
     "class_losses", "padding", "convolution", "transposed_convolution", "pooling", "normalization", "feature_normalization", "embedding",
-    "randomness", "dropout", "predicates", "transfer", "optimizers",
+    "randomness", "dropout", "attention", "predicates", "transfer", "optimizers",
 )  # fmt: skip
 
 for _family in FAMILIES:
