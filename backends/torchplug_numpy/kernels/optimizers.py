@@ -74,9 +74,7 @@ def _decayed(p: Array, g: Array, weight_decay: Array, decays: bool, maximize: bo
 
 def _sgd_step(params: Arrays, grads: Arrays, states: Arrays, numbers: tuple, options: tuple) -> Result:
     if options[1] and not states:
-        decays, _, _, maximize = options
-        pull = _scalars(numbers[3:], params[0])[0]
-        states = [np.array(_decayed(p, g, pull, decays, maximize)) for p, g in zip(params, grads, strict=True)]
+        states = [np.array(g) for g in grads]
         _each(_sgd_first, params, grads, states, numbers, options)
     else:
         _each(_sgd, params, grads, states, numbers, options)
@@ -84,11 +82,14 @@ def _sgd_step(params: Arrays, grads: Arrays, states: Arrays, numbers: tuple, opt
 
 
 def _sgd_first(p: Array, g: Array, states: Arrays, numbers: Sequence[Array], options: tuple) -> None:
-    """The first step with momentum, from a buffer that holds the gradient."""
-    lr, momentum, _, _ = numbers
+    """The first step with momentum, whose buffer holds a copy of the gradient."""
+    lr, momentum, _, weight_decay = numbers
+    decays, _, nesterov, maximize = options
     (buffer,) = states
+    if decays or maximize:
+        buffer[...] = _decayed(p, g, weight_decay, decays, maximize)
     step = buffer
-    if options[2]:
+    if nesterov:
         step = np.multiply(buffer, momentum)
         np.add(step, buffer, step)
     np.subtract(p, np.multiply(step, lr), p)
@@ -123,7 +124,7 @@ def _adam(p: Array, g: Array, states: Arrays, numbers: Sequence[Array], options:
     np.multiply(scratch, rest2, scratch)
     np.add(square, scratch, square)
     if amsgrad:
-        square = np.maximum(states[2], square, states[2])
+        square = np.maximum(states[2], square, out=states[2])
     np.sqrt(square, scratch)
     np.divide(scratch, root, scratch)
     np.add(scratch, eps, scratch)

@@ -84,3 +84,122 @@ def adam_step(F: Any, p: Any, g: Any, states: Arrays, numbers: tuple, options: t
     largest = [F.maximum(states[2], square)] if amsgrad else []
     scale = F.add(F.divide(F.sqrt(largest[0] if amsgrad else square), root), eps)
     return F.subtract(p, F.multiply(F.divide(mean, scale), step_size)), mean, square, *largest
+
+
+@_step
+def adagrad_step(F: Any, p: Any, g: Any, states: Arrays, numbers: tuple, options: tuple) -> tuple[Any, ...]:
+    """Adagrad (Duchi et al., 2011): states [sum of squares]; the learning rate comes with its decay applied."""
+    lr, eps, weight_decay = numbers
+    g = _penalized(F, p, g, weight_decay, *options)
+    total = F.add(states[0], F.multiply(g, g))
+    return _moved(F, p, g, F.add(F.sqrt(total), eps), lr), total
+
+
+@_step
+def adadelta_step(F: Any, p: Any, g: Any, states: Arrays, numbers: tuple, options: tuple) -> tuple[Any, ...]:
+    """Adadelta (Zeiler, 2012): states [mean square gradient, mean square update]."""
+    lr, rho, rest, eps, weight_decay = numbers
+    g = _penalized(F, p, g, weight_decay, *options)
+    square = _mean_square(F, states[0], g, rho, rest)
+    change = F.multiply(F.divide(F.sqrt(F.add(states[1], eps)), F.sqrt(F.add(square, eps))), g)
+    return F.subtract(p, F.multiply(change, lr)), square, _mean_square(F, states[1], change, rho, rest)
+
+
+@_step
+def rmsprop_step(F: Any, p: Any, g: Any, states: Arrays, numbers: tuple, options: tuple) -> tuple[Any, ...]:
+    """RMSprop (Hinton, 2012), centred as Graves (2013) does: states [mean square, buffer if momentum, mean if centred]."""
+    lr, alpha, rest, eps, weight_decay, momentum = numbers
+    decays, has_momentum, centered, maximize = options
+    g = _penalized(F, p, g, weight_decay, decays, maximize)
+    square = _mean_square(F, states[0], g, alpha, rest)
+    made = [square]
+    spread = square
+    if centered:
+        mean = _toward(F, states[-1], g, rest)
+        spread = F.subtract(square, F.multiply(mean, mean))
+    scale = F.add(F.sqrt(spread), eps)
+    if has_momentum:
+        made.append(F.add(F.multiply(states[1], momentum), F.divide(g, scale)))
+        p = F.subtract(p, F.multiply(made[1], lr))
+    else:
+        p = _moved(F, p, g, scale, lr)
+    return p, *made, *([mean] if centered else [])
+
+
+@_step
+def adamax_step(F: Any, p: Any, g: Any, states: Arrays, numbers: tuple, options: tuple) -> tuple[Any, ...]:
+    """Adamax (Kingma and Ba, 2015): states [mean, largest]; numbers: lr / (1 - beta1^t), 1 - beta1, beta2, eps, weight_decay."""
+    step_size, rest1, beta2, eps, weight_decay = numbers
+    g = _penalized(F, p, g, weight_decay, *options)
+    mean = _toward(F, states[0], g, rest1)
+    largest = F.maximum(F.multiply(states[1], beta2), F.add(F.abs(g), eps))
+    return _moved(F, p, mean, largest, step_size), mean, largest
+
+
+@_step
+def nadam_step(F: Any, p: Any, g: Any, states: Arrays, numbers: tuple, options: tuple) -> tuple[Any, ...]:
+    """NAdam (Dozat, 2016): states [mean, square]; the step is split between the gradient and the mean."""
+    g_size, mean_size, correction2, rest1, beta2, rest2, eps, decay = numbers
+    decays, decoupled, maximize = options
+    if decays and decoupled:
+        p = F.multiply(p, decay)
+    g = _penalized(F, p, g, decay, decays and not decoupled, maximize)
+    mean = _toward(F, states[0], g, rest1)
+    square = _mean_square(F, states[1], g, beta2, rest2)
+    scale = F.add(F.sqrt(F.divide(square, correction2)), eps)
+    return _moved(F, _moved(F, p, g, scale, g_size), mean, scale, mean_size), mean, square
+
+
+@_step
+def radam_step(F: Any, p: Any, g: Any, states: Arrays, numbers: tuple, options: tuple) -> tuple[Any, ...]:
+    """RAdam (Liu et al., 2020): states [mean, square]; `rectifier` is 0 while the variance is not yet tractable."""
+    step_size, rectifier, rest1, beta2, rest2, eps, decay = numbers
+    decays, decoupled, maximize = options
+    if decays and decoupled:
+        p = F.multiply(p, decay)
+    g = _penalized(F, p, g, decay, decays and not decoupled, maximize)
+    mean = _toward(F, states[0], g, rest1)
+    square = _mean_square(F, states[1], g, beta2, rest2)
+    rectifier = _array(F, p, rectifier)
+    adaptive = F.divide(rectifier, F.add(F.sqrt(square), eps))
+    scale = F.where(F.equal(rectifier, 0), F.full_of(p, tuple(p.shape), 1), adaptive)
+    return F.subtract(p, F.multiply(F.multiply(mean, step_size), scale)), mean, square
+
+
+@_step
+def asgd_step(F: Any, p: Any, g: Any, states: Arrays, numbers: tuple, options: tuple) -> tuple[Any, ...]:
+    """Averaged gradient descent (Polyak and Juditsky, 1992): states [average]; `shrink` is 1 - lambd * eta."""
+    eta, shrink, mu, weight_decay = numbers
+    g = _penalized(F, p, g, weight_decay, *options)
+    p = F.subtract(F.multiply(p, shrink), F.multiply(g, eta))
+    return p, _toward(F, states[0], p, mu)
+
+
+@_step
+def rprop_step(F: Any, p: Any, g: Any, states: Arrays, numbers: tuple, options: tuple) -> tuple[Any, ...]:
+    """Resilient backpropagation (Riedmiller and Braun, 1993): states [previous gradient, step sizes]."""
+    shorter, longer, shortest, longest = [_array(F, p, number) for number in numbers]
+    (maximize,) = options
+    g = _ascended(F, g, maximize)
+    agreement = F.multiply(g, states[0])
+    zero, one = F.full_of(p, (), 0), F.full_of(p, (), 1)
+    turned = F.less(agreement, zero)
+    factor = F.where(turned, shorter, F.where(F.less(zero, agreement), longer, one))
+    size = F.minimum(F.maximum(F.multiply(states[1], factor), shortest), longest)
+    g = F.where(turned, zero, g)
+    direction = F.where(F.less(zero, g), one, F.where(F.less(g, zero), F.negative(one), zero))
+    return F.subtract(p, F.multiply(direction, size)), g, size
+
+
+def _penalized(F: Any, p: Any, g: Any, weight_decay: Any, decays: bool, maximize: bool) -> Any:
+    """Returns the gradient to follow: turned round, and with the pull of the weights towards 0."""
+    g = _ascended(F, g, maximize)
+    return F.add(g, F.multiply(p, weight_decay)) if decays else g
+
+
+def _moved(F: Any, p: Any, direction: Any, scale: Any, lr: Any) -> Any:
+    return F.subtract(p, F.multiply(F.divide(direction, scale), lr))
+
+
+def _array(F: Any, like: Any, number: Any) -> Any:
+    return F.full_of(like, (), number) if isinstance(number, (int, float)) else number

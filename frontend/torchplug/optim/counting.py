@@ -9,7 +9,7 @@ from torchplug_spec import dtypes as dt
 from torchplug._core.modes import default_dtype
 from torchplug._core.tensor import Tensor, array_of, wrap, write
 
-__all__ = ["advance", "count_tensor", "device_for_steps", "number_of", "scalar_kind"]
+__all__ = ["advance", "count_tensor", "current", "device_for_steps", "number_of", "replace", "rescale", "scalar_kind"]
 
 
 def device_for_steps(param: Tensor) -> Any:
@@ -46,11 +46,34 @@ def advance(count: Tensor, traced: bool) -> Any:
         value = number_of(count) + 1.0
         write(count, None, value)
         return value
-    kind = count._kind
-    array = kind.F.add(array_of(count), 1.0)
-    write(count, array)
-    wide = scalar_kind(kind)
-    return wrap(kind.F.astype(array, wide.dtype), wide)
+    write(count, count._kind.F.add(array_of(count), 1.0))
+    return current(count, traced)
+
+
+def current(state: Tensor, traced: bool) -> Any:
+    """Returns the value of a 0-d state: a Python float, or a 0-d float64 tensor while compile traces."""
+    if not traced:
+        return number_of(state)
+    wide = scalar_kind(state._kind)
+    return wrap(wide.F.astype(array_of(state), wide.dtype), wide)
+
+
+def replace(state: Tensor, value: Any) -> None:
+    """Writes a number, or a 0-d tensor while compile traces, into a 0-d state."""
+    if isinstance(value, Tensor):
+        write(state, state._kind.F.astype(array_of(value), state._kind.dtype))
+    else:
+        write(state, None, float(value))
+
+
+def rescale(state: Tensor, factor: Any, traced: bool) -> Any:
+    """Multiplies a 0-d state by a number, in the state's own precision, and returns it as `current` does."""
+    kind = state._kind
+    if isinstance(factor, Tensor):
+        write(state, kind.F.multiply(array_of(state), kind.F.astype(array_of(factor), kind.dtype)))
+    else:
+        write(state, None, float(kind.dtype.numpy.type(number_of(state)) * kind.dtype.numpy.type(factor)))
+    return current(state, traced)
 
 
 def scalar_kind(kind: Any) -> Any:
