@@ -50,7 +50,7 @@ def _window_keys(shape: Shape, kernel: Shape, out: Shape, stride: Shape, dilatio
     return keys
 
 
-def _columns(F: Any, x: Any, kernel: Shape, out: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Any:
+def columns_of(F: Any, x: Any, kernel: Shape, out: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Any:
     """Returns the windows of x as (N, groups, C / groups * places of the kernel, windows)."""
     x = _pad(F, x, padding)
     count, channels = x.shape[:2]
@@ -79,7 +79,7 @@ def _convolution(
     count, kernel = x.shape[0], tuple(weight.shape[2:])
     made = weight.shape[0]
     out = output_size(tuple(x.shape[2:]), kernel, stride, padding, dilation)
-    columns = _columns(F, x, kernel, out, stride, padding, dilation, groups)
+    columns = columns_of(F, x, kernel, out, stride, padding, dilation, groups)
     rows = weight.shape[1] * math.prod(kernel)
     result = F.matmul(F.reshape(weight, (1, groups, made // groups, rows)), columns)
     result = F.reshape(result, (count, made, *out))
@@ -95,10 +95,16 @@ def _convolution_backward_input(
     matrix = _transposed(F, F.reshape(weight, (1, groups, made // groups, inner * places)))
     columns = F.matmul(matrix, F.reshape(g, (count, groups, made // groups, math.prod(out))))
     columns = F.reshape(columns, (count, groups * inner, places, *out))
-    padded = (count, groups * inner, *(length + 2 * pad for length, pad in zip(size, padding, strict=True)))
+    return spread_columns(F, columns, size, kernel, stride, padding, dilation)
+
+
+def spread_columns(F: Any, columns: Any, size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Any:
+    """Returns (N, C, *size) with columns (N, C, places of the kernel, *windows) added where windows read them."""
+    count, channels, _, *out = columns.shape
+    padded = (count, channels, *(length + 2 * pad for length, pad in zip(size, padding, strict=True)))
     total = None
     whole = tuple(slice(0, length, 1) for length in columns.shape)
-    for place, key in enumerate(_window_keys(padded, kernel, out, stride, dilation)):
+    for place, key in enumerate(_window_keys(padded, kernel, tuple(out), stride, dilation)):
         part = F.slice_embed(F.slice(columns, (*whole[:2], place, *whole[3:])), padded, key)
         total = part if total is None else F.add(total, part)
     inside = (slice(pad, pad + length, 1) for length, pad in zip(size, padding, strict=True))
@@ -110,7 +116,7 @@ def _convolution_backward_weight(
 ) -> Any:
     count, made, *rest = g.shape
     out, channels = tuple(rest), x.shape[1]
-    columns = _columns(F, x, kernel, out, stride, padding, dilation, groups)
+    columns = columns_of(F, x, kernel, out, stride, padding, dilation, groups)
     grads = F.reshape(g, (count, groups, made // groups, math.prod(out)))
     total = F.sum(F.matmul(grads, _transposed(F, columns)), (0,), False)
     return F.reshape(total, (made, channels // groups, *kernel))
