@@ -6,7 +6,7 @@ FAMILIES = (
     "structure", "arithmetic", "views", "creation", "filling", "powers", "ternary", "exponential", "trigonometry",
     "rounding", "comparison", "limits", "reductions", "extremes", "indexing", "scans", "joining", "repeating", "grids",
     "ordering", "searching", "unique", "products", "linear", "einsum", "triangles", "softmax", "activations", "losses",
-    "class_losses", "padding", "convolution", "transposed_convolution", "folding", "pooling", "adaptive_pooling", "normalization", "feature_normalization", "embedding",
+    "class_losses", "padding", "convolution", "transposed_convolution", "folding", "pooling", "adaptive_pooling", "resampling", "grid_sampling", "normalization", "feature_normalization", "embedding",
     "randomness", "dropout", "attention", "predicates", "transfer", "optimizers",
 )  # fmt: skip
 

@@ -39,7 +39,7 @@ def _share_matrix(length: int, count: int) -> np.ndarray:
     return ((spots >= starts) & (spots < ends)) / (ends - starts)
 
 
-def _along(F: Any, x: Any, axis: int, matrix: np.ndarray) -> Any:
+def along(F: Any, x: Any, axis: int, matrix: np.ndarray) -> Any:
     """Returns x with one dimension multiplied by a constant matrix."""
     last = len(x.shape) - 1
     constant = F.astype(F.host(matrix, x), F.dtype_of(x))
@@ -55,14 +55,14 @@ def _along(F: Any, x: Any, axis: int, matrix: np.ndarray) -> Any:
 def _adaptive_avg_pool(F: Any, x: Any, out_size: Shape) -> Any:
     for axis, (length, count) in enumerate(zip(x.shape[2:], out_size, strict=True), 2):
         if length != count:
-            x = _along(F, x, axis, _share_matrix(length, count))
+            x = along(F, x, axis, _share_matrix(length, count))
     return x if tuple(x.shape[2:]) == out_size else F.reshape(x, (*x.shape[:2], *out_size))
 
 
 def _adaptive_avg_pool_backward(F: Any, g: Any, size: Shape) -> Any:
     for axis, (length, count) in enumerate(zip(size, g.shape[2:], strict=True), 2):
         if length != count:
-            g = _along(F, g, axis, np.ascontiguousarray(_share_matrix(length, count).T))
+            g = along(F, g, axis, np.ascontiguousarray(_share_matrix(length, count).T))
     return g
 
 
