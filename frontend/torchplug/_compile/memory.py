@@ -121,8 +121,8 @@ class Snapshot:
             before = self.cells[id(cell)][1] if cell is not None else array
             if _grad_of(leaf) is grad and _settled_array(grad) is not before:
                 items.append(GradientOf(leaf))
-        for cell, array, mirror, version, _ in self.cells.values():
-            uploaded = array is None and mirror is not None and cell.version == version
+        for cell, array, mirror, *_ in self.cells.values():
+            uploaded = array is None and mirror is not None and cell.mirror is mirror
             if id(cell) not in skipped and cell.array is not array and not uploaded:
                 items.append(cell)
         for tensor, array, cell, *_ in self.tensors:

@@ -37,6 +37,8 @@ def basic_key(key: Any, size: tuple[int, ...]) -> tuple | None:
                 dim += 1
         else:
             return None
+    for length in size[dim:]:
+        canonical.append(slice(0, length, 1))
     return tuple(canonical)
 
 
@@ -127,6 +129,7 @@ def read_key(key: Any, x: Tensor, make: Callable[..., Tensor]) -> tuple[tuple, l
         else:
             canonical.append(_integer(item, dim, size))
             dim += 1
+    canonical += [slice(0, length, 1) for length in size[dim:]]
     return tuple(canonical), tensors
 
 

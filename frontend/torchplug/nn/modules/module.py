@@ -246,6 +246,11 @@ class Module:
             return self.forward(*args, **kwargs)
         return HookedCall(self, args, kwargs).run()
 
+    def __torchplug_compile__(self, compiler: Callable[..., Any], **options: Any) -> Any:
+        from torchplug.nn.modules.optimized import OptimizedModule
+
+        return OptimizedModule(self, compiler, **options)
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compiles the call of this module, in place; arguments as in torch.compile."""
         import torchplug
