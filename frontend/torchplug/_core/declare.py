@@ -18,15 +18,23 @@ class Sample:
     """One call of a declared function, in NumPy arrays and plain values: `function(*args, **kwargs)`.
 
     NumPy arrays become tensors of the engine under test; `error` is (exception type, words its text must contain) for calls
-    that must fail.
+    that must fail. `stated_gradient`: PyTorch states a gradient that is not the slope of the function (padding_idx,
+    straight-through estimates), so finite differences cannot measure it.
     """
 
-    __slots__ = ("args", "error", "kwargs")
+    __slots__ = ("args", "error", "kwargs", "stated_gradient")
 
-    def __init__(self, *args: Any, error: tuple[type[BaseException], str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        error: tuple[type[BaseException], str] | None = None,
+        stated_gradient: bool = False,
+        **kwargs: Any,
+    ) -> None:
         self.args = args
         self.kwargs = kwargs
         self.error = error
+        self.stated_gradient = stated_gradient
 
     def __repr__(self) -> str:
         shown = [_short(value) for value in self.args] + [f"{name}={_short(value)}" for name, value in self.kwargs.items()]

@@ -77,8 +77,8 @@ def check_rows(F: Any, indices: Any, rows: int) -> None:
 def _samples(make: Any) -> Iterable[Sample]:
     places = np.array([[0, 1, 4], [4, 4, 2]])
     yield Sample(places, make(5, 3))
-    yield Sample(places, make(5, 3), 4)
-    yield Sample(places, make(5, 3), -1)
+    yield Sample(places, make(5, 3), 4, stated_gradient=True)
+    yield Sample(places, make(5, 3), -1, stated_gradient=True)
     yield Sample(places[0].astype(np.int32), make(5, 3))
     yield Sample(np.array(2), make(5, 3))
     yield Sample(np.zeros((0, 2), np.int64), make(5, 3))
