@@ -96,7 +96,8 @@ class Call:
     def widened(self) -> Call:
         """Returns the same call in double precision."""
         args, kwargs = tree_map(widened, self.arguments)
-        return Call(self.declaration, Sample(*args, **kwargs), widened_dtype(self.dtype))
+        sample = Sample(*args, stated_gradient=self.sample.stated_gradient, **kwargs)
+        return Call(self.declaration, sample, widened_dtype(self.dtype))
 
     def _draws(self) -> bool:
         """Says whether the reference run that has just ended took numbers from the default generator."""

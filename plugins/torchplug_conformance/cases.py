@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import torchplug_conformance.sampling as sampling
@@ -55,8 +56,13 @@ class Case:
         return PARTS[self.part]
 
     def differences(self) -> list[str]:
-        """Runs the case and returns every difference it finds."""
-        return list(self.check())
+        """Runs the case and returns every difference it finds; an error in the check itself is one."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return list(self.check())
+            except Exception as error:
+                return [f"raised {type(error).__name__}: {error}"]
 
 
 class Subject:
@@ -91,9 +97,9 @@ def cases_of(part: str, subject: Subject) -> list[Case]:
 
 
 @functools.cache
-def samples_of(name: str, dtype: DType) -> tuple[Sample, ...]:
+def samples_of(name: str, dtype: DType, stream: int = 0) -> tuple[Sample, ...]:
     """Returns the samples of a declared function for one dtype, the same objects on every call."""
-    return tuple(sampling.samples_of(DECLARATIONS[name], dtype))
+    return tuple(sampling.samples_of(DECLARATIONS[name], dtype, stream))
 
 
 def declared_calls(

@@ -35,10 +35,10 @@ SPACING = 0.05
 class Maker:
     """Makes the random arrays of one function's samples: `make(3, 4)` has the dtype under test."""
 
-    def __init__(self, name: str, dtype: DType) -> None:
+    def __init__(self, name: str, dtype: DType, stream: int = 0) -> None:
         self.dtype = dtype
         self.kind = KINDS.get(dtype, "int")
-        self._random = np.random.default_rng(zlib.crc32(name.encode()))
+        self._random = np.random.default_rng((zlib.crc32(name.encode()), stream))
 
     def __call__(
         self,
@@ -103,7 +103,7 @@ def _size(shape: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(int(length) for length in shape)
 
 
-def samples_of(declaration: Declaration, dtype: DType) -> Iterator[Sample]:
-    """Yields the samples of a declaration for one dtype, the same ones on every call."""
+def samples_of(declaration: Declaration, dtype: DType, stream: int = 0) -> Iterator[Sample]:
+    """Yields the samples of a declaration for one dtype, the same on every call; other values for another stream."""
     if declaration.samples is not None:
-        yield from declaration.samples(Maker(declaration.name, dtype))
+        yield from declaration.samples(Maker(declaration.name, dtype, stream))

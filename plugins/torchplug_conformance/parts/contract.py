@@ -31,6 +31,7 @@ def cases(subject: Subject) -> Iterator[Case]:
             yield Case("contract", name, lambda probe=probe: check(subject, probe), _reproduction(subject, probe))
         yield Case("contract", f"transfer-{dtype.name}", lambda dtype=dtype: check_transfer(subject, dtype))
         yield Case("contract", f"astype-{dtype.name}", lambda dtype=dtype: check_casts(subject, dtype))
+    yield Case("contract", "indexing", lambda: check_indexing(subject))
     yield Case("contract", "devices", lambda: check_devices(subject))
     yield Case("contract", "inputs-stay", lambda: check_inputs_stay(subject))
 
@@ -107,6 +108,27 @@ def check_casts(subject: Subject, dtype: DType) -> Iterator[str]:
         expected = parts.astype(target.numpy)
         if got.dtype != target.numpy or not np.array_equal(got, expected):
             yield f"astype from {dtype} to {target} gave {got!r}, expected {expected!r}"
+
+
+def check_indexing(subject: Subject) -> Iterator[str]:
+    """Basic indexing is NumPy's: integers, slices with steps, None and Ellipsis."""
+    backend = subject.engine.backend
+    host = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    x = backend.from_numpy(host, backend.devices()[0])
+    every = slice(None)
+    for key in (
+        (1,),
+        (every, slice(1, 4, 2)),
+        (..., 2),
+        (None, 0, ..., slice(0, 5, 3)),
+        (2, 3, 4),
+        (slice(0, 0), 1),
+        (slice(2, None), every, None, slice(None, 2)),
+        (...,),
+    ):
+        got = backend.to_numpy(x[key])
+        if got.shape != host[key].shape or not np.array_equal(got, host[key]):
+            yield f"x[{key}] has shape {got.shape} or other values than NumPy's {host[key].shape}"
 
 
 def check_devices(subject: Subject) -> Iterator[str]:

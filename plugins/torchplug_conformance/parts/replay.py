@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 import torchplug
-from torchplug._core.declare import Sample
 from torchplug_conformance.calls import Call, Outcome, attempt, to_tensor
-from torchplug_conformance.cases import Case, Subject, declared_calls
+from torchplug_conformance.cases import Case, Subject, declared_calls, samples_of
 from torchplug_conformance.parts.aliasing import first_dtype
 from torchplug_conformance.parts.forward import compare
 from torchplug_conformance.reference import on_backend
@@ -54,13 +53,9 @@ def _run(compiled: Callable[..., Any], call: Call) -> Outcome:
 
 
 def other_values(call: Call) -> Call:
-    """Returns the call with the elements of each real or complex array in another order: the same shapes and domain."""
-    random = np.random.default_rng(13)
-
-    def shuffle(value: Any) -> Any:
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fcV" and value.ndim:
-            return random.permutation(value.reshape(-1)).reshape(value.shape)
-        return value
-
-    args, kwargs = tree_map(shuffle, call.arguments)
-    return Call(call.declaration, Sample(*args, **kwargs), call.dtype)
+    """Returns the same sample made of other random numbers; the call itself if those have other shapes."""
+    name, dtype = call.declaration.name, call.dtype
+    number = samples_of(name, dtype).index(call.sample)
+    sample = samples_of(name, dtype, stream=1)[number]
+    shapes = [[array.shape for array in arrays_in((one.args, one.kwargs))] for one in (sample, call.sample)]
+    return Call(call.declaration, sample, dtype) if shapes[0] == shapes[1] else call

@@ -1,0 +1,1 @@
+"""The tests pytest collects: one module per part, one test per case."""
