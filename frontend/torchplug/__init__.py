@@ -1,6 +1,8 @@
 """PyTorch's API, any array library underneath: `import torchplug as torch`."""
 
 import builtins as _builtins
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from torchplug_spec import dtypes as _dtypes
 
@@ -40,6 +42,7 @@ from torchplug._core.threads import get_num_interop_threads, get_num_threads, se
 from torchplug._tensor import methods as _methods
 from torchplug._tensor import operators as _operators
 from torchplug._tensor.typed import TYPED as _TYPED
+from torchplug.torch_alias import as_torch
 from torchplug.autograd import (
     enable_grad,
     inference_mode,
@@ -78,3 +81,7 @@ short, int, long, half, float, double, cfloat, cdouble = (
     int16, int32, int64, float16, float32, float64, complex64, complex128,
 )  # fmt: skip
 bool = _dtypes.bool_
+
+if _TYPE_CHECKING:
+
+    def __getattr__(name: str) -> _Any: ...  # the declared functions

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchplug._core import geometry as geo
 from torchplug._core import lens as lenses
@@ -27,7 +27,18 @@ class Tensor:
     place in the gradient graph or None; `_cell` its Storage or None while nothing else can see its memory.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_array", "_cell", "_geometry", "_grad", "_hooks", "_kind", "_node", "_view")
+    __slots__ = ("__dict__", "__weakref__", "_array", "_cell", "_geometry", "_grad", "_kind", "_node", "_view")
+
+    if TYPE_CHECKING:
+        _array: Any
+        _cell: Storage | None
+        _geometry: geo.Geometry
+        _grad: Any
+        _kind: Kind
+        _node: Any
+        _view: Any
+
+        def __getattr__(self, name: str) -> Any: ...  # methods are attached by torchplug._tensor and the declarations
 
 
 class Parameter(Tensor):
