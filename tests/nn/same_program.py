@@ -14,7 +14,9 @@ Program = Callable[[Any], Any]
 
 
 def assert_same(program: Program, *, rtol: float = 1e-5, atol: float = 1e-6) -> None:
-    """Runs `program(torch)` with both libraries; fails unless values, or error class and text, and warnings are the same."""
+    """Runs `program(torch)` with both libraries; fails unless values, or error class and text, and warnings are the
+    same.
+    """
     oracle = pytest.importorskip("torch")
     import torchplug
     import torchplug.nn

@@ -154,7 +154,19 @@ def test_a_module_without_forward_raises_when_called() -> None:
     assert_same(lambda torch: torch.nn.Module()(3))
 
 
-TARGETS = ("", "weight", "bias", "mean", "plain", "child", "child.scale", "child.absent", "absent", "plain.x", "absent.x")
+TARGETS = (
+    "",
+    "weight",
+    "bias",
+    "mean",
+    "plain",
+    "child",
+    "child.scale",
+    "child.absent",
+    "absent",
+    "plain.x",
+    "absent.x",
+)
 
 
 @pytest.mark.parametrize("target", TARGETS)

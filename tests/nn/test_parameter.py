@@ -71,7 +71,15 @@ def test_a_buffer_is_a_marked_tensor(persistent: bool) -> None:
 def test_an_uninitialized_parameter_knows_dtype_and_device_but_not_its_shape() -> None:
     def program(torch: Any) -> Any:
         lazy = torch.nn.UninitializedParameter(dtype=torch.float64)
-        return repr(lazy), lazy.dtype, lazy.device, lazy.requires_grad, lazy.is_leaf, lazy.grad, isinstance(lazy, torch.nn.Parameter)
+        return (
+            repr(lazy),
+            lazy.dtype,
+            lazy.device,
+            lazy.requires_grad,
+            lazy.is_leaf,
+            lazy.grad,
+            isinstance(lazy, torch.nn.Parameter),
+        )
 
     assert_same(program)
 

@@ -28,6 +28,15 @@ class RemovableHandle:
             if hooks is not None:
                 hooks.pop(self.id, None)
 
+    def __getstate__(self) -> tuple[int, Any, tuple[Any, ...]]:
+        return self.id, self._hooks(), tuple(ref() for ref in self._extras)
+
+    def __setstate__(self, state: tuple[int, Any, tuple[Any, ...]]) -> None:
+        self.id, hooks, extras = state
+        self._hooks, self._extras = _weak(hooks), tuple(_weak(extra) for extra in extras)
+        # The numbers given from now on must not meet those that came with a copied or loaded object.
+        RemovableHandle.next_id = itertools.count(max(next(RemovableHandle.next_id), self.id + 1))
+
     def __enter__(self) -> RemovableHandle:
         return self
 
@@ -48,7 +57,7 @@ class NodeHooks:
     __slots__ = ("post", "post_accumulate", "pre")
 
     def __init__(self) -> None:
-        self.pre: dict[int, tuple[int, Any]] = {}
+        self.pre: dict[int, tuple[int | None, Any]] = {}
         self.post: dict[int, Any] = {}
         self.post_accumulate: dict[int, Any] = {}
 

@@ -14,8 +14,8 @@ from torchplug._core.tensor import Tensor, array_of, shape_of, wrap
 from torchplug.autograd.grad_mode import no_grad
 
 __all__ = [
-    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_",
-    "sparse_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_",
+    "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
 ]  # fmt: skip
 
 _LINEAR = (
@@ -26,9 +26,9 @@ _LINEAR = (
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """Returns the factor by which the standard deviation of weights before a nonlinearity is scaled.
 
-    1 for linear layers and sigmoid, 5/3 for tanh, √2 for relu, √(2 / (1 + slope²)) for leaky_relu (`param` is the slope,
-    0.01 unless given), 3/4 for selu. Raises ValueError for other names. Source: He et al. 2015, eq. 15; PyTorch's page of
-    torch.nn.init.
+    1 for linear layers and sigmoid, 5/3 for tanh, √2 for relu, √(2 / (1 + slope²)) for leaky_relu (`param` is the
+    slope, 0.01 unless given), 3/4 for selu. Raises ValueError for other names. Source: He et al. 2015, eq. 15;
+    PyTorch's page of torch.nn.init.
     """
     if nonlinearity in _LINEAR:
         return 1
@@ -141,7 +141,12 @@ _LEAST_ACCEPTANCE = 0.3
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Generator | None = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Fills with normal numbers, those outside [a, b] drawn again; returns the tensor.
 
@@ -150,7 +155,8 @@ def trunc_normal_(
     """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
+            "incorrect.",
             stacklevel=2,
         )
     if 0 in shape_of(tensor):
@@ -176,7 +182,9 @@ def _propose_normal(like: Tensor, mean: float, std: float, a: float, b: float, g
     return values, (values < a) | (values > b)
 
 
-def _propose_uniform(like: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> tuple[Tensor, Tensor]:
+def _propose_uniform(
+    like: Tensor, mean: float, std: float, a: float, b: float, generator: Any
+) -> tuple[Tensor, Tensor]:
     values = like.new_empty(shape_of(like)).uniform_(a, b, generator=generator)
     chances = like.new_empty(shape_of(like)).uniform_(generator=generator)
     highest = (min(max(mean, a), b) - mean) / std
@@ -211,7 +219,11 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Generator | None = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Fills with numbers uniform in ±gain·√(3 / fan); returns the tensor. `a` is the slope of leaky_relu.
 
@@ -225,7 +237,11 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Generator | None = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
 ) -> Tensor:
     """Fills with normal numbers of deviation gain / √fan; returns the tensor. Source: as above."""
     std = _kaiming_std(tensor, a, mode, nonlinearity)
@@ -235,8 +251,8 @@ def kaiming_normal_(
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """Fills with a matrix whose rows (or columns, the fewer) are orthonormal, times gain; returns the tensor.
 
-    Dimensions after the first are taken together. Source: Saxe et al. 2013; the distribution is made uniform by the signs
-    of R's diagonal (Mezzadri 2007).
+    Dimensions after the first are taken together. Source: Saxe et al. 2013; the distribution is made uniform by the
+    signs of R's diagonal (Mezzadri 2007).
     """
     shape = shape_of(tensor)
     if len(shape) < 2:

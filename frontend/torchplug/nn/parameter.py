@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from torchplug_spec import DType
-
 from torchplug._core.device import resolve
 from torchplug._core.modes import default_dtype
 from torchplug._core.tensor import Parameter, Tensor, alias, new, wrap
+from torchplug_spec import DType
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
@@ -41,8 +40,8 @@ def _deepcopy_parameter(self: Parameter, memo: dict[int, Any]) -> Parameter:
     return memo[id(self)]
 
 
-# Parameter lives in the core, where hot paths test for it; what constructing one means is said here. Tensors of the class
-# are otherwise made from slots, past `__new__`.
+# Parameter lives in the core, where hot paths test for it; what constructing one means is said here. Tensors of the
+# class are otherwise made from slots, past `__new__`.
 Parameter.__new__ = _new_parameter  # type: ignore[assignment]
 Parameter.__deepcopy__ = _deepcopy_parameter  # type: ignore[attr-defined]
 Parameter.__module__ = __name__
@@ -58,7 +57,9 @@ class _BufferType(type):
 
 
 class Buffer(Tensor, metaclass=_BufferType):
-    """A tensor that a Module registers as a buffer when it is assigned; `persistent` buffers are part of the state_dict."""
+    """A tensor that a Module registers as a buffer when it is assigned; `persistent` buffers are part of the
+    state_dict.
+    """
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         if data is None:
@@ -72,14 +73,14 @@ class Buffer(Tensor, metaclass=_BufferType):
 
 
 _SHAPE_UNKNOWN = (
-    "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` when "
-    "trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the parameters before "
-    "accessing their attributes."
+    "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in "
+    "`load_state_dict` when trying to load an uninitialized parameter into an initialized one. Call `forward` to "
+    "initialize the parameters before accessing their attributes."
 )
 
 _CANNOT_SHARE = (
-    "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters before calling "
-    "`module.share_memory()`."
+    "Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the parameters before "
+    "calling `module.share_memory()`."
 )
 
 # The real place of the engine array: the classes below put a property over it.
@@ -87,7 +88,9 @@ _slot = Tensor._array  # type: ignore[attr-defined]
 
 
 class _Uninitialized:
-    """A tensor whose shape is not known: has a dtype and a device, and refuses to be computed with until `materialize`."""
+    """A tensor whose shape is not known: has a dtype and a device, and refuses to be computed with until
+    `materialize`.
+    """
 
     __slots__ = ()
     cls_to_become: type
@@ -102,9 +105,10 @@ class _Uninitialized:
     @property
     def _array(self) -> Any:
         raise ValueError(
-            f"Attempted to use an uninitialized parameter in {_computing_caller()}. This error happens when you are using a "
-            f"`LazyModule` or explicitly manipulating `torch.nn.parameter.{type(self).__name__}` objects. When using "
-            "LazyModules Call `forward` with a dummy batch to initialize the parameters before calling torch functions"
+            f"Attempted to use an uninitialized parameter in {_computing_caller()}. This error happens when you are "
+            f"using a `LazyModule` or explicitly manipulating `torch.nn.parameter.{type(self).__name__}` objects. "
+            "When using LazyModules Call `forward` with a dummy batch to initialize the parameters before calling "
+            "torch functions"
         )
 
     @_array.setter
@@ -141,7 +145,7 @@ class _Uninitialized:
         return type(self)(*self._arguments())
 
     def _arguments(self) -> tuple[Any, ...]:
-        return self._node is not None, self._kind.device, self._kind.dtype  # type: ignore[attr-defined]
+        return self._node is not None, self._kind.device.qualified(), self._kind.dtype  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

@@ -27,7 +27,7 @@ class _GateOp:
     fused_rule = False
 
     @staticmethod
-    def node_vjp(node: Node, g: Any, create_graph: bool) -> Sequence[Any]:
+    def node_vjp(node: Node, g: Any, create_graph: bool, inner: Any) -> Sequence[Any]:
         arrived = tuple(x if x is None or create_graph else wrap(x, node.kind.of(x)) for x in g)
         sent = node.attributes(arrived)
         return [x if x is None or create_graph else array_of(x) for x in sent]
@@ -104,15 +104,16 @@ class BackwardGate:
 
     def _run_without_inputs(self, seen: Grads) -> None:
         warnings.warn(
-            "Full backward hook is firing when gradients are computed with respect to module outputs since no inputs require "
-            "gradients. See https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html#torch.nn.Module."
+            "Full backward hook is firing when gradients are computed with respect to module outputs since no "
+            "inputs require gradients. See "
+            "https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html#torch.nn.Module."
             "register_full_backward_hook for more details.", stacklevel=5)  # fmt: skip
         for hook in self.hooks:
             returned = hook(self.module, (None,) * self.inputs, seen)
             if returned is not None and not (isinstance(returned, tuple) and all(g is None for g in returned)):
                 raise RuntimeError(
-                    "Backward hook for Modules where no input requires gradient should always return None or None for all "
-                    "gradients."
+                    "Backward hook for Modules where no input requires gradient should always return None or None "
+                    "for all gradients."
                 )
         self.grad_outputs = None
 

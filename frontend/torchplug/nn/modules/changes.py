@@ -1,4 +1,4 @@
-"""One counter of changes to modules, read by compiled functions to learn that something they assumed may be different."""
+"""One counter of changes to modules, by which compiled functions learn that something they assumed may differ."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ _count = 0
 
 
 def attribute_version() -> int:
-    """Returns how often, in this process, a plain attribute, parameter, buffer, submodule or hook of any module changed.
+    """Returns how often a plain attribute, parameter, buffer, submodule or hook of any module changed in this process.
 
-    Values written into parameters and buffers do not count; assigning the value an attribute already has does not either.
+    Values written into parameters and buffers do not count; assigning the value an attribute already has does not
+    either.
     """
     return _count
 
@@ -29,6 +30,9 @@ class _OnRemoval:
     def pop(self, key: Any, default: Any = None) -> None:
         """Counts the removal."""
         count_change()
+
+    def __reduce__(self) -> str:
+        return "ON_REMOVAL"
 
 
 ON_REMOVAL: Any = _OnRemoval()

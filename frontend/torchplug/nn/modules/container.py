@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
@@ -161,7 +162,7 @@ class ModuleList(Module):
         return iter(self._modules.values())
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
-        return ModuleList([*self, *other])
+        return ModuleList(itertools.chain(self, other))
 
     def __iadd__(self: C, modules: Iterable[Module]) -> C:
         return self.extend(modules)
@@ -269,7 +270,8 @@ class ModuleDict(Module):
 def _pairs(given: Any, caller: str, method_owner: str, mappings: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
     if not isinstance(given, Iterable):
         raise TypeError(
-            f"{method_owner}.update should be called with an iterable of key/value pairs, but got {type(given).__name__}"
+            f"{method_owner}.update should be called with an iterable of key/value pairs, but got "
+            f"{type(given).__name__}"
         )
     if isinstance(given, mappings):
         yield from given.items()  # type: ignore[attr-defined]
@@ -292,7 +294,9 @@ def _described(value: Any, type_name: str) -> str:
         return f"Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     size = "x".join(str(length) for length in value.size())
-    where = "" if value.device.type == "cpu" else f" ({'GPU' if value.is_cuda else value.device.type} {value.get_device()})"
+    where = (
+        "" if value.device.type == "cpu" else f" ({'GPU' if value.is_cuda else value.device.type} {value.get_device()})"
+    )
     return f"{kind} containing: [{type_name} of size {size}{where}]"
 
 
@@ -360,8 +364,8 @@ class ParameterDict(Module):
     def _attribute(self, key: Any) -> str:
         if not isinstance(key, str):
             raise TypeError(
-                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key).__name__}'). "
-                "Open an issue on github if you need non-string keys."
+                "Index given to ParameterDict cannot be used as a key as it is not a string (type is "
+                f"'{type(key).__name__}'). Open an issue on github if you need non-string keys."
             )
         return key
 

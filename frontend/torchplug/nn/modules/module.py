@@ -47,8 +47,8 @@ class Module:
     """The base class of layers and models.
 
     Assigning a Parameter, a Buffer or another Module to an attribute registers it: it is then found by `parameters()`,
-    `buffers()`, `modules()`, saved in `state_dict()`, and moved by `to()`. Subclasses call `super().__init__()` first and
-    define `forward`.
+    `buffers()`, `modules()`, saved in `state_dict()`, and moved by `to()`. Subclasses call `super().__init__()` first
+    and define `forward`.
     """
 
     training: bool
@@ -127,7 +127,9 @@ class Module:
                     f"cannot assign '{_type_name(value)}' as child module '{name}' (torch.nn.Module or None expected)"
                 )
             self._place_module(name, None)
-        elif parameters is not None and name in self._buffers or isinstance(value, Tensor) and isinstance(value, Buffer):
+        elif (
+            parameters is not None and name in self._buffers or isinstance(value, Tensor) and isinstance(value, Buffer)
+        ):
             self._set_buffer(name, value)
         else:
             if registries.get(name, _ABSENT) is not value:
@@ -139,7 +141,8 @@ class Module:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
         if value is not None and not isinstance(value, Tensor):
             raise TypeError(
-                f"cannot assign '{_type_name(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)"
+                f"cannot assign '{_type_name(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None "
+                "expected)"
             )
         if isinstance(value, Buffer):
             self.register_buffer(name, value, value.persistent)
@@ -174,12 +177,14 @@ class Module:
         if param is not None:
             if not isinstance(param, Parameter):
                 raise TypeError(
-                    f"cannot assign '{_type_name(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
+                    f"cannot assign '{_type_name(param)}' object to parameter '{name}' (torch.nn.Parameter or None "
+                    "required)"
                 )
             if param.grad_fn is not None:
                 raise ValueError(
-                    f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
-                    f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
+                    f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
+                    f"explicitly. To express '{name}' as a function of another Tensor, compute the value in the "
+                    "forward() method."
                 )
             for hook in GLOBAL.parameter_registration.values():
                 param = _or_else(hook(self, name, param), param)
@@ -187,7 +192,7 @@ class Module:
         count_change()
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Registers a tensor that is state but not trained; it is part of the state_dict unless `persistent` is False."""
+        """Registers a tensor that is state but not trained; part of the state_dict unless `persistent` is False."""
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
         self._check_name("buffer", name, self._buffers)
@@ -241,7 +246,11 @@ class Module:
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         """Runs forward with all hooks."""
         if not (
-            self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks or GLOBAL.active
+            self._forward_hooks
+            or self._forward_pre_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+            or GLOBAL.active
         ):
             return self.forward(*args, **kwargs)
         return HookedCall(self, args, kwargs).run()

@@ -6,18 +6,17 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from torchplug_spec import DType
-
 from torchplug._core.tensor import Parameter, Tensor
 from torchplug.autograd.grad_mode import no_grad
 from torchplug.nn.parameter import is_lazy
+from torchplug_spec import DType
 
 if TYPE_CHECKING:
     from torchplug.nn.modules.module import Module
 
 __all__ = [
-    "apply", "apply_to_tensors", "bfloat16", "cpu", "cuda", "double", "eval", "float", "half", "requires_grad_", "share_memory", "to",
-    "to_empty", "train", "type", "zero_grad",
+    "apply", "apply_to_tensors", "bfloat16", "cpu", "cuda", "double", "eval", "float", "half", "requires_grad_",
+    "share_memory", "to", "to_empty", "train", "type", "zero_grad",
 ]  # fmt: skip
 
 M = TypeVar("M", bound="Module")
@@ -65,15 +64,17 @@ def apply(self: M, fn: Callable[[Module], None]) -> M:
 def to(self: M, *args: Any, **kwargs: Any) -> M:
     """Moves and casts parameters and buffers, in place; returns self.
 
-    `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)`. Only floating point and complex tensors are cast. Raises
-    TypeError for an integer dtype.
+    `to(device)`, `to(dtype)`, `to(device, dtype)`, `to(tensor)`. Only floating point and complex tensors are cast.
+    Raises TypeError for an integer dtype.
     """
     from torchplug._tensor.methods import read_to
 
     dtype, device, _ = read_to(args, kwargs)
     if dtype is not None:
         if not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
+            raise TypeError(
+                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+            )
         if dtype.is_complex:
             _warn_of_complex()
 
@@ -86,9 +87,12 @@ def to(self: M, *args: Any, **kwargs: Any) -> M:
 
 def _warn_of_complex() -> None:
     warnings.warn(
-        "Complex modules are a new feature under active development whose design may change, and some modules might not work as "
-        "expected when using complex tensors as parameters or buffers. Please file an issue at https://github.com/pytorch/"
-        "pytorch/issues/new?template=bug-report.yml if a complex module does not work as expected.", stacklevel=3)  # fmt: skip
+        "Complex modules are a new feature under active development whose design may change, and some modules might "
+        "not work as expected when using complex tensors as parameters or buffers. Please file an issue at "
+        "https://github.com/pytorch/pytorch/issues/new?template=bug-report.yml if a complex module does not work as "
+        "expected.",
+        stacklevel=3,
+    )
 
 
 def to_empty(self: M, *, device: Any, recurse: bool = True) -> M:

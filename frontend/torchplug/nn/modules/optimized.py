@@ -11,8 +11,8 @@ __all__ = ["OptimizedModule"]
 
 
 class OptimizedModule(Module):
-    """Behaves as the module it was made of (attributes, parameters, modes, hooks, state_dict without a prefix of its own
-    for attributes, `_orig_mod.` in state_dict keys as in PyTorch); calling it runs the compiled forward.
+    """Behaves as the module it was made of (attributes, parameters, modes, hooks, state_dict without a prefix of its
+    own for attributes, `_orig_mod.` in state_dict keys as in PyTorch); calling it runs the compiled forward.
     """
 
     _orig_mod: Module

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = [
     "EXTRA_STATE", "get_extra_state", "load_from_state_dict", "load_state_dict",
     "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook", "register_old_load_state_dict_pre_hook",
-    "register_old_state_dict_hook", "register_state_dict_post_hook", "register_state_dict_pre_hook", "save_to_state_dict",
-    "set_extra_state", "state_dict",
+    "register_old_state_dict_hook", "register_state_dict_post_hook", "register_state_dict_pre_hook",
+    "save_to_state_dict", "set_extra_state", "state_dict",
 ]  # fmt: skip
 
 EXTRA_STATE = "_extra_state"
@@ -51,7 +51,8 @@ def state_dict(self: Module, *args: Any, destination: Any = None, prefix: str = 
     """
     if args:
         warnings.warn(
-            "Positional args are being deprecated, use kwargs instead. Refer to https://pytorch.org/docs/main/generated/torch.nn."
+            "Positional args are being deprecated, use kwargs instead. Refer to "
+            "https://pytorch.org/docs/main/generated/torch.nn."
             "Module.html#torch.nn.Module.state_dict for details.", FutureWarning, stacklevel=2)  # fmt: skip
         given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
         destination = given.get("destination") if destination is None else destination
@@ -105,8 +106,8 @@ def _has_extra_state(module: Module, method: str) -> bool:
 
 
 _NEVER_CALLED = (
-    "Reached a code path in Module.{}() that should never be called. Please file an issue at https://github.com/pytorch/pytorch/"
-    "issues/new?template=bug-report.yml to report this bug."
+    "Reached a code path in Module.{}() that should never be called. Please file an issue at "
+    "https://github.com/pytorch/pytorch/issues/new?template=bug-report.yml to report this bug."
 )
 
 
@@ -123,11 +124,13 @@ def set_extra_state(self: Module, state: Any) -> None:
 # ---- loading ---------------------------------------------------------------------------------------------------------
 
 
-def load_state_dict(self: Module, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
+def load_state_dict(
+    self: Module, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+) -> _IncompatibleKeys:
     """Copies a state into the parameters and buffers of this module and all below it; returns what did not match.
 
-    `strict` raises RuntimeError when keys are missing or unexpected; shapes must match in any case. `assign` puts the given
-    tensors in place of the module's own, dtype and device included, instead of copying into them.
+    `strict` raises RuntimeError when keys are missing or unexpected; shapes must match in any case. `assign` puts the
+    given tensors in place of the module's own, dtype and device included, instead of copying into them.
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
@@ -140,7 +143,9 @@ def load_state_dict(self: Module, state_dict: Mapping[str, Any], strict: bool = 
     if strict:
         errors[:0] = _strict_errors(loading.missing, loading.unexpected)
     if errors:
-        raise RuntimeError("Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors)))
+        raise RuntimeError(
+            "Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors))
+        )
     return _IncompatibleKeys(loading.missing, loading.unexpected)
 
 
@@ -177,8 +182,8 @@ class _Loading:
         for hook in module._load_state_dict_post_hooks.values():
             if hook(module, found) is not None:
                 raise AssertionError(
-                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, if "
-                    "incompatible_keys need to be modified, it should be done inplace."
+                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new "
+                    "values, if incompatible_keys need to be modified, it should be done inplace."
                 )
 
 
@@ -192,7 +197,10 @@ def load_from_state_dict(
     unexpected_keys: list[str],
     error_msgs: list[str],
 ) -> None:
-    """Loads this module's own entries; adds to the three lists what went wrong. Subclasses override it to read old formats."""
+    """Loads this module's own entries; adds to the three lists what went wrong.
+
+    Subclasses override it to read old formats.
+    """
     for hook in self._load_state_dict_pre_hooks.values():
         hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
     own = dict(_own_state(self))
@@ -215,8 +223,8 @@ def _load_one(module: Module, name: str, key: str, target: Tensor, value: Any, a
     """Copies (or assigns) one value; returns the error text when it does not fit."""
     if not isinstance(value, Tensor):
         return (
-            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint but '
-            f"received {type(value)}"
+            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
+            f"checkpoint but received {type(value)}"
         )
     lazy = is_lazy(target)
     if not lazy and target.dim() == 0 and value.dim() == 1 and len(value) == 1:
@@ -224,8 +232,8 @@ def _load_one(module: Module, name: str, key: str, target: Tensor, value: Any, a
         value = value[0]
     if not lazy and value.shape != target.shape:
         return (
-            f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in current model is "
-            f"{target.shape}."
+            f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "
+            f"current model is {target.shape}."
         )
     try:
         with no_grad():
@@ -235,8 +243,8 @@ def _load_one(module: Module, name: str, key: str, target: Tensor, value: Any, a
                 target.copy_(value)
     except Exception as error:
         return (
-            f'While copying the parameter named "{key}", whose dimensions in the model are {target.size()} and whose dimensions '
-            f"in the checkpoint are {value.size()}, an exception occurred : {error.args}."
+            f'While copying the parameter named "{key}", whose dimensions in the model are {target.size()} and '
+            f"whose dimensions in the checkpoint are {value.size()}, an exception occurred : {error.args}."
         )
     return None
 
@@ -307,7 +315,9 @@ def register_state_dict_pre_hook(self: Module, hook: Callable[..., Any]) -> Remo
 
 
 def register_state_dict_post_hook(self: Module, hook: Callable[..., Any]) -> RemovableHandle:
-    """Calls `hook(module, state_dict, prefix, local_metadata)` after state_dict; it may change the dictionary in place."""
+    """Calls `hook(module, state_dict, prefix, local_metadata)` after state_dict; it may change the dictionary in
+    place.
+    """
     hook._from_public_api = True  # type: ignore[attr-defined]
     return _add(self._state_dict_hooks, hook)
 
@@ -323,12 +333,15 @@ def register_old_state_dict_hook(self: Module, hook: Callable[..., Any]) -> Remo
 
 
 def register_load_state_dict_pre_hook(self: Module, hook: Callable[..., Any]) -> RemovableHandle:
-    """Calls `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)` before
+    """Calls `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)`
+    before
     the module's own entries are loaded."""
     return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
 
-def register_old_load_state_dict_pre_hook(self: Module, hook: Callable[..., Any], with_module: bool = False) -> RemovableHandle:
+def register_old_load_state_dict_pre_hook(
+    self: Module, hook: Callable[..., Any], with_module: bool = False
+) -> RemovableHandle:
     """Like register_load_state_dict_pre_hook; the module is passed only with_module."""
     return _add(self._load_state_dict_pre_hooks, WrappedHook(hook, self if with_module else None))
 
