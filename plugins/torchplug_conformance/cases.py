@@ -26,6 +26,7 @@ PARTS = {
     "forward": 1,
     "dtype": 1,
     "aliasing": 1,
+    "programs": 1,
     "errors": 1,
     "gradient": 2,
     "replay": 3,

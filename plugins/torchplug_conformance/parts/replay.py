@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import torchplug
+from torchplug._core.declare import Sample
 from torchplug_conformance.calls import Call, Outcome, attempt, to_tensor
 from torchplug_conformance.cases import Case, Subject, declared_calls, samples_of
 from torchplug_conformance.parts.aliasing import first_dtype
@@ -53,9 +54,13 @@ def _run(compiled: Callable[..., Any], call: Call) -> Outcome:
 
 
 def other_values(call: Call) -> Call:
-    """Returns the same sample made of other random numbers; the call itself if those have other shapes."""
+    """Returns the call with arrays of other random numbers, if those have the same shapes."""
     name, dtype = call.declaration.name, call.dtype
     number = samples_of(name, dtype).index(call.sample)
-    sample = samples_of(name, dtype, stream=1)[number]
-    shapes = [[array.shape for array in arrays_in((one.args, one.kwargs))] for one in (sample, call.sample)]
-    return Call(call.declaration, sample, dtype) if shapes[0] == shapes[1] else call
+    other = samples_of(name, dtype, stream=1)[number]
+    old, new = arrays_in(call.arguments), arrays_in((other.args, other.kwargs))
+    if [array.shape for array in old] != [array.shape for array in new]:
+        return call
+    left = iter(new)
+    args, kwargs = tree_map(lambda value: next(left) if isinstance(value, np.ndarray) else value, call.arguments)
+    return Call(call.declaration, Sample(*args, **kwargs), dtype)
