@@ -59,6 +59,17 @@ class Declaration:
         "public", "samples",
     )  # fmt: skip
 
+    aliases: tuple[str, ...]
+    differentiable: bool
+    dtypes: tuple[str, ...]
+    errors: Callable[[], Iterable[Sample]] | None
+    inplace: bool
+    method: bool
+    op: Any
+    operator: Callable[..., Any] | None
+    public: bool
+    samples: Callable[..., Iterable[Sample]] | None
+
     def __init__(self, name: str, function: Callable[..., Any], **facts: Any) -> None:
         self.name = name
         self.function = function

@@ -21,6 +21,10 @@ class Device:
 
     __slots__ = ("engine", "index", "native", "type")
     __module__ = "torch"
+    engine: str | None
+    index: int | None
+    native: str | None
+    type: str
 
     def __init__(self, device: Any = None, index: int | None = None, *, type: str | None = None) -> None:
         device = type if device is None else device
@@ -32,7 +36,7 @@ class Device:
         if not isinstance(device, str):
             raise TypeError(f"device(): argument 'type' must be str, not {device.__class__.__name__}")
         self.type, self.index, self.engine = _parse(device, index)
-        self.native: str | None = None
+        self.native = None
 
     def __repr__(self) -> str:
         index = "" if self.index is None else f", index={self.index}"

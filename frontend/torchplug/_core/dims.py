@@ -54,7 +54,7 @@ def as_shape(sizes: Sequence[Any]) -> tuple[int, ...]:
     """Returns sizes given as separate arguments or as one sequence, as plain ints."""
     if len(sizes) == 1 and not hasattr(sizes[0], "__index__"):
         sizes = sizes[0]
-    elif len(sizes) == 1 and getattr(sizes[0], "ndim", 0):
+    elif len(sizes) == 1 and getattr(sizes[0], "ndim", None):
         sizes = sizes[0]
     return tuple(size if type(size) is int else _as_int(size, "size") for size in sizes)
 

@@ -204,7 +204,7 @@ def binary(
     any_dtype = not floats and not refuse
     quick = frozenset(("float", "complex") if floats else ("bool", "uint", "int", "float", "complex")) - set(refuse or ())
 
-    def function(input: Tensor, other: Tensor | complex, *, out: Tensor | None = None) -> Tensor:
+    def function(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
         try:
             kind = input._kind
         except AttributeError:
@@ -284,7 +284,7 @@ def binary(
             if not numbers:
                 raise argument_error(name, "other", "Tensor", other, 2)
             if not isinstance(other, Number):
-                answer = foreign(function.reflected, input, other)
+                answer = foreign(reflected, input, other)
                 if answer is not NotImplemented:
                     return answer
                 other = as_number(name, other)
@@ -305,7 +305,8 @@ def binary(
             return slow(wrap(other._kind.to(result_type(input, other)).scalar(input), other._kind.to(result_type(input, other))), other, None)
         raise argument_error(name, "input", "Tensor", input, 1)
 
-    function.reflected = f"__r{_OPERATORS.get(name, name)}__"  # type: ignore[attr-defined]
+    reflected = f"__r{_OPERATORS.get(name, name)}__"
+    function.reflected = reflected  # type: ignore[attr-defined]
     return _publish(function, name, doc, op, samples=samples or _binary_samples, errors=errors, dtypes=dtypes, inplace=inplace,
                     aliases=aliases, differentiable=smooth, method=method)
 

@@ -20,7 +20,7 @@ OVERLAP_MESSAGE = (
 )
 
 
-def check_writable(tensor: Tensor, records: bool) -> None:
+def check_writable(tensor: Tensor, records: object) -> None:
     """Raises PyTorch's error when an in-place write is not allowed; `records` says that autograd will see it."""
     cell = tensor._cell
     if cell is not None and tensor._view is not None:
@@ -235,7 +235,7 @@ CONSTANT: Any = _Constant()
 AS_VIEW.PLAN = COPY_SLICES.PLAN = _EmptyPlan
 
 
-def shadow(tensor: Tensor, copy: bool) -> Tensor:
+def shadow(tensor: Tensor, copy: object) -> Tensor:
     """Returns the tensor as it is before an in-place op, for that op's history."""
     other = new(Tensor)
     array = array_of(tensor)

@@ -40,7 +40,9 @@ class Namespace:
         if name in self._overrides:
             return self._overrides[name]
         if name in COMPOSITIONS:
-            return functools.partial(COMPOSITIONS[name], self)
+            composed = functools.partial(COMPOSITIONS[name], self)
+            fuse = getattr(self.backend, "fuse", None)
+            return composed if fuse is None else fuse(composed)
         return getattr(self.backend, name)
 
     def has_own(self, name: str) -> bool:

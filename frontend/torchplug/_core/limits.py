@@ -22,7 +22,7 @@ class finfo:  # noqa: N801 -- PyTorch's name
         dtype = (type or default_dtype()).to_real() if type is None or isinstance(type, DType) else None
         if dtype is None or not dtype.is_floating_point:
             raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{type!r}'")
-        facts: Any = ml_dtypes.finfo(dtype.numpy)
+        facts: Any = ml_dtypes.finfo(dtype.numpy)  # type: ignore[no-untyped-call]
         self.dtype = dtype.name
         self.bits = dtype.itemsize * 8
         self.eps, self.max, self.min = float(facts.eps), float(facts.max), float(facts.min)

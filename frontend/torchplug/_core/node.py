@@ -31,6 +31,8 @@ class Node:
         "__weakref__", "attributes", "cell", "edges", "fix", "hooks", "kind", "metadata", "op", "outputs", "plan",
         "saved", "seq", "sources", "trace", "versions",
     )  # fmt: skip
+    attributes: Any
+    metadata: Any
 
     def __init__(self, op: Any, edges: tuple, kind: Any) -> None:
         self.op = op

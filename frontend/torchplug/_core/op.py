@@ -104,10 +104,11 @@ class Op:
             if self.outputs == 1:
                 results = results[0]
         if self.outputs == 1:
-            out = _tensor(results, kind)
-            outs: Sequence[Tensor] = (out,)
+            out: Any = _tensor(results, kind)
+            outs: tuple[Tensor, ...] = (out,)
         else:
-            out = outs = tuple(_tensor(result, kind) for result in results)
+            outs = tuple(_tensor(result, kind) for result in results)
+            out = outs
         if any(x is not None and x._node is not None for x in inputs) and grad_enabled() and self.differentiable:
             record(self, args, raw, inputs, outs, residuals)
         return out
@@ -155,7 +156,7 @@ class Op:
             return Plan(tuple(items), ())
         rules = []
         if self.joint is not None:
-            chosen = [(None, self.joint)]
+            chosen: list[tuple[int | None, Callable[..., Any]]] = [(None, self.joint)]
         else:
             chosen = [
                 (edge, self.rules[self.parameters[place]])
@@ -272,7 +273,7 @@ def _version(source: Any) -> int:
 
 def _fix_broadcast(node: Node, inputs: Sequence[Tensor | None], out: Tensor) -> None:
     shape = out._array.shape
-    fix = None
+    fix: list[Any] | None = None
     for edge, x in enumerate(inputs):
         own = shape if x is None else shape_of(x)
         if own != shape:
@@ -297,7 +298,7 @@ class ViewOp(Op):
             node=node,
         )
 
-    def __call__(self, x: Tensor, *args: Any, dtype: Any = None) -> Tensor:
+    def __call__(self, x: Tensor, *args: Any, dtype: Any = None) -> Tensor:  # type: ignore[override]
         out = make_view(x, self.lens, args, dtype)
         if x._node is not None:
             if grad_enabled():

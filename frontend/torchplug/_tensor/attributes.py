@@ -260,4 +260,4 @@ def _len(self: Tensor) -> int:
     return sizes[0]
 
 
-Tensor.__len__ = _len  # type: ignore[attr-defined]
+Tensor.__len__ = _len  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ from torchplug._core.inplace import inplace_twin
 from torchplug._core.node import AccumulateGrad
 from torchplug._core.op import TENSOR_SPACE
 from torchplug._core.tensor import Tensor, alias, array_of, cell_of, new, shape_of, wrap
-from torchplug._tensor.conversion import host_array
+from torchplug._core.host import host_array
 
 __all__ = ["attach", "read_to", "to"]
 
@@ -106,7 +106,7 @@ for _name, _dtype in _CASTS.items():
 
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """Returns the type's name ("torch.FloatTensor"), or the tensor as another type given as dtype, name or typed class."""
-    from torchplug._tensor.attributes import type_string
+    from torchplug._core.naming import type_string
 
     if dtype is None:
         return type_string(self)
@@ -172,7 +172,7 @@ for _name, _function in (("new_zeros", "zeros"), ("new_ones", "ones"), ("new_emp
 
 def as_subclass(self: Tensor, cls: type) -> Tensor:
     """Returns the same memory and history as an object of a Tensor subclass."""
-    out = new(cls)
+    out: Any = new(cls)
     cell_of(self)
     out._array, out._kind, out._cell, out._view = self._array, self._kind, self._cell, self._view
     if not self._kind.mutable:
@@ -232,5 +232,5 @@ def _parts() -> None:
 
 _parts()
 
-for _function in (to, type_as, cpu, cuda, new_tensor, as_subclass, pin_memory, is_pinned):
-    setattr(Tensor, _function.__name__, _function)
+for _method in (to, type_as, cpu, cuda, new_tensor, as_subclass, pin_memory, is_pinned):
+    setattr(Tensor, _method.__name__, _method)

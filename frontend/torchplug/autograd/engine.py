@@ -368,7 +368,7 @@ def run_backward(
         if accumulate_inputs:
             task.captures = {}
     for root, g in zip(roots, grads, strict=True):
-        task.send(root._node, g if create_graph else array_of(g))
+        task.send(root._node, g if create_graph or g is None else array_of(g))
     token = modes.grad_mode.set(modes.recording_mode() if create_graph else False)
     try:
         task.run()

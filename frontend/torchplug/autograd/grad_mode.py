@@ -17,7 +17,7 @@ __all__ = [
 class _Mode:
     """A mode that is entered with `with` or put on a function, generator functions included."""
 
-    variable: ContextVar[bool] = modes.grad_mode
+    variable: ContextVar[int] = modes.grad_mode
     value: bool
 
     def __new__(cls, function: Any = None) -> Any:
@@ -31,7 +31,7 @@ class _Mode:
     def __exit__(self, *_: object) -> None:
         self.variable.reset(self._tokens.pop())
 
-    _tokens: list[Token[bool]]
+    _tokens: list[Token[int]]
 
     def clone(self) -> Any:
         return type(self)()

@@ -54,8 +54,7 @@ def _numeric(function: Callable[..., Any], inputs: Sequence[Any], which: int, ep
             high[place] += step
             low[place] -= step
             sides.append([(a - b) / (2 * eps) for a, b in zip(at(high), at(low), strict=True)])
-        columns.append([sum(part * factor for part, factor in zip(parts, (1, 1j), strict=False)) for parts in zip(*sides, strict=True)]
-                       if len(steps) == 1 else list(zip(*sides, strict=True)))
+        columns.append([np.stack(parts) if len(steps) == 2 else parts[0] for parts in zip(*sides, strict=True)])
     count = len(columns[0]) if columns else 0
     return [np.stack([np.asarray(column[out]) for column in columns], axis=0) for out in range(count)]
 

@@ -334,8 +334,8 @@ def put_at(target: Tensor, index: Tensor, dims: Shape, value: Tensor, accumulate
     return assign(target, PUT(shadow(target, False), value, array_of(index), dims, accumulate))
 
 
-Tensor.__getitem__ = __getitem__  # type: ignore[attr-defined]
-Tensor.__setitem__ = __setitem__  # type: ignore[attr-defined]
+Tensor.__getitem__ = __getitem__  # type: ignore[method-assign]
+Tensor.__setitem__ = __setitem__  # type: ignore[method-assign]
 
 
 def index_put_(self: Tensor, indices: Sequence[Any], values: Tensor, accumulate: bool = False) -> Tensor:

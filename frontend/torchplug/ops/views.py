@@ -49,9 +49,6 @@ TENSOR_SPACE.broadcast_to = lambda x, shape: x if shape_of(x) == shape else EXPA
 TENSOR_SPACE.copy = CLONE
 TENSOR_SPACE.view_as_real = VIEW_AS_REAL
 TENSOR_SPACE.view_as_complex = VIEW_AS_COMPLEX
-TENSOR_SPACE.real = lambda x: real(x)
-TENSOR_SPACE.imag = lambda x: imag(x)
-TENSOR_SPACE.reshape = lambda x, shape: x if shape_of(x) == shape else reshape(x, shape)
 
 
 def _view_samples(make: Any) -> Iterable[Sample]:
@@ -562,3 +559,8 @@ def imag(input: Tensor) -> Tensor:
     if not dtype.is_complex:
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
     return IMAG_PART(input, 1, dtype=dtype.to_real())
+
+
+TENSOR_SPACE.real = real
+TENSOR_SPACE.imag = imag
+TENSOR_SPACE.reshape = lambda x, shape: x if shape_of(x) == shape else reshape(x, shape)
