@@ -399,7 +399,7 @@ def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     for x in matrices:
         if not isinstance(x, Tensor):
             raise argument_error("chain_matmul", "matrices", "Tensor", x)
-    result = matrices[0] if len(matrices) == 1 else _chain(matrices, _cheapest([shape_of(x) for x in matrices]), 0, len(matrices) - 1)
+    result = matrices[0].clone() if len(matrices) == 1 else _chain(matrices, _cheapest([shape_of(x) for x in matrices]), 0, len(matrices) - 1)
     return result if out is None else write_out(out, result, "chain_matmul")
 
 
