@@ -7,7 +7,7 @@ FAMILIES = (
     "rounding", "comparison", "limits", "reductions", "extremes", "indexing", "scans", "joining", "repeating",
     "grids", "ordering", "searching", "unique", "polynomial", "error_functions", "gamma_functions", "bessel",
     "special_functions", "products", "linear", "einsum", "norms", "triangles", "softmax", "activations", "losses",
-    "class_losses", "padding", "convolution", "transposed_convolution", "folding", "pooling", "adaptive_pooling",
+    "class_losses", "margin_losses", "ctc", "padding", "convolution", "transposed_convolution", "folding", "pooling", "adaptive_pooling",
     "resampling", "grid_sampling", "normalization", "feature_normalization", "embedding", "randomness", "dropout",
     "attention", "predicates", "transfer", "optimizers",
 )  # fmt: skip

@@ -503,6 +503,11 @@ def soft_margin_loss(
     """Returns log(1 + exp(-y x)) for labels y of 1 and -1, reduced."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     check_reduction(reduction)
+    if target._node is not None:
+        raise RuntimeError(
+            "The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. This input cannot have "
+            "requires_grad True."
+        )
     shape = broadcast_shapes(shape_of(input), shape_of(target))
     common = promote_types(input._kind.dtype, target._kind.dtype)
     input, target = (convert(TENSOR_SPACE.broadcast_to(x, shape), common) for x in (input, target))
