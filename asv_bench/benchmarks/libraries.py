@@ -1,0 +1,79 @@
+"""Who is measured: every available backend, and PyTorch as a reference where it is installed.
+
+TORCHPLUG_BENCH=numpy,jax,torch chooses among them. One thread for everybody, so that ratios mean kernels and overhead.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+for _slow in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+    os.environ.pop(_slow, None)  # they make NumPy's products slower than the processor allows
+
+import importlib.util  # noqa: E402
+from contextlib import AbstractContextManager, nullcontext  # noqa: E402
+from typing import Any  # noqa: E402
+
+import torchplug  # noqa: E402
+
+REFERENCE = "torch"
+
+
+def _names() -> list[str]:
+    chosen = os.environ.get("TORCHPLUG_BENCH")
+    if chosen:
+        return [name for name in chosen.split(",") if name]
+    found = list(torchplug.backends.available())
+    return [*found, REFERENCE] if importlib.util.find_spec("torch") is not None else found
+
+
+NAMES = _names()
+ENGINES = [name for name in NAMES if name != REFERENCE]
+
+
+def library(name: str) -> Any:
+    """Returns the module that plays PyTorch: torchplug for an engine, PyTorch itself for the reference."""
+    if name == REFERENCE:
+        import torch
+
+        torch.set_num_threads(1)
+        return torch
+    return torchplug
+
+
+def using(name: str) -> AbstractContextManager[Any]:
+    """Makes an engine the default inside a with block."""
+    return nullcontext() if name == REFERENCE else torchplug.use_backend(name)
+
+
+def finish(name: str) -> None:
+    """Returns once all queued work of an engine is done."""
+    if name == REFERENCE:
+        return
+    from torchplug._core.kind import engine_for
+
+    engine = engine_for(name)
+    engine.backend.synchronize(engine.default_device())
+
+
+class Suite:
+    """Base of benchmarks: `prepare(lib)` makes what is timed, with the engine of the first parameter as default."""
+
+    params: list[Any] = [NAMES]
+    param_names = ["backend"]
+    timeout = 120.0
+
+    def setup(self, name: str, *rest: Any) -> None:
+        self.name = name
+        self._scope = using(name)
+        self._scope.__enter__()
+        self.prepare(library(name), *rest)
+
+    def teardown(self, name: str, *rest: Any) -> None:
+        finish(name)
+        self._scope.__exit__(None, None, None)
+
+    def prepare(self, lib: Any, *rest: Any) -> None:
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Behind `torchplug bench`: runs the asv suite in this environment and lays the engines side by side."""

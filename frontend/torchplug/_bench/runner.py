@@ -1,0 +1,101 @@
+"""Runs asv benchmarks in the environment it finds, and reads what they measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["BenchError", "Row", "run_suite", "suite_folder"]
+
+
+class BenchError(RuntimeError):
+    """The benchmarks cannot be run; the text says why and what to do."""
+
+
+class Row:
+    """One measurement: benchmark, its parameters without the backend, and the figure per backend."""
+
+    __slots__ = ("figures", "name", "parameters", "unit")
+
+    def __init__(self, name: str, parameters: tuple[str, ...], unit: str) -> None:
+        self.name, self.parameters, self.unit = name, parameters, unit
+        self.figures: dict[str, float] = {}
+
+
+def suite_folder() -> Path:
+    """Returns the folder of the benchmark suite: `asv_bench` of the clone this package runs from."""
+    for parent in Path(__file__).resolve().parents:
+        folder = parent / "asv_bench"
+        if (folder / "asv.conf.json").is_file():
+            return folder
+    raise BenchError("the benchmark suite is not installed with the package; run `torchplug bench` from a clone installed with `pip install -e`")
+
+
+def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
+    """Runs the benchmarks whose names match `pattern` for some backends; returns their rows."""
+    if importlib.util.find_spec("asv") is None:
+        raise BenchError('asv is not installed; `pip install "torchplug[bench]"` brings it')
+    folder = suite_folder()
+    with tempfile.TemporaryDirectory() as scratch:
+        config = _config(folder, Path(scratch))
+        environment = {**os.environ, "TORCHPLUG_BENCH": ",".join(names), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "asv", "run", "--config", str(config), "--python=same", "--set-commit-hash", _commit(folder),
+                   "--bench", pattern, *(["--quick"] if quick else [])]
+        done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True)
+        rows = list(_rows(Path(scratch)))
+        if not rows:
+            raise BenchError(f"asv measured nothing (exit status {done.returncode}):\n{(done.stdout + done.stderr)[-2000:]}")
+        return rows
+
+
+def _commit(folder: Path) -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError("the clone has no git history, which asv needs to name its results")
+    return done.stdout.strip()
+
+
+def _config(folder: Path, scratch: Path) -> Path:
+    config = {
+        "version": 1, "project": "torchplug", "repo": str(folder.parent), "dvcs": "git", "branches": ["HEAD"],
+        "environment_type": "existing", "benchmark_dir": str(folder / "benchmarks"), "env_dir": str(scratch / "env"),
+        "results_dir": str(scratch / "results"), "html_dir": str(scratch / "html"),
+    }  # fmt: skip
+    path = scratch / "asv.conf.json"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def _rows(scratch: Path) -> Iterator[Row]:
+    results = scratch / "results"
+    described = json.loads((results / "benchmarks.json").read_text()) if (results / "benchmarks.json").exists() else {}
+    for path in results.glob("*/*.json"):
+        if path.name == "machine.json":
+            continue
+        found = json.loads(path.read_text())
+        columns = found["result_columns"]
+        for name, values in found["results"].items():
+            if name in described:
+                yield from _rows_of(name, described[name], dict(zip(columns, values, strict=False)))
+
+
+def _rows_of(name: str, benchmark: dict[str, Any], values: dict[str, Any]) -> Iterator[Row]:
+    parameters = values.get("params") or benchmark["params"]
+    figures = values["result"] or []
+    backend = benchmark["param_names"].index("backend") if "backend" in benchmark["param_names"] else None
+    rows: dict[tuple[str, ...], Row] = {}
+    for choice, figure in zip(itertools.product(*parameters), figures, strict=False):
+        plain = [part.strip("'") for part in choice]
+        who = plain.pop(backend) if backend is not None else "here"
+        row = rows.setdefault(tuple(plain), Row(name, tuple(plain), benchmark["unit"]))
+        if figure is not None and figure == figure:
+            row.figures[who] = figure
+    yield from rows.values()
