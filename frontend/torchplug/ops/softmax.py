@@ -64,6 +64,7 @@ def _samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(2, 3, 4), -2)
     yield Sample(make(), 0)
     yield Sample(make(0, 3), 1)
+    yield Sample(make(2, 3, low=900, high=903), 1)  # exp overflows unless the maximum is taken out
 
 
 def _errors() -> Iterable[Sample]:
