@@ -231,7 +231,7 @@ def node_vjp(node: Node, g: Any, create_graph: bool) -> Sequence[Any]:
         return special(node, g, create_graph, node_vjp)
     if node.outputs is not None:
         g = _defined(node, g, create_graph)
-    if not node.plan.rules or (create_graph and node.op.fused_rule):
+    if (node.op.joint is None and not node.op.rules) or (create_graph and node.op.fused_rule):
         return _composed_vjp(node, g, create_graph)
     F: Any = TENSOR_SPACE if create_graph else node.kind.F
     values = _tensor_values(node) if create_graph else node.saved

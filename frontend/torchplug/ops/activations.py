@@ -27,6 +27,7 @@ def _threshold_backward(F: Any, g: Any, x: Any, threshold: float) -> Any:
 
 Op("threshold_backward", ("g", "x", "threshold"), tensors=("g", "x"), forward=_threshold_backward, rules={
     "g": lambda F, g, x, threshold: F.threshold_backward(g, x, threshold),
+    "x": lambda F, g: F.zeros_of(g, tuple(g.shape)),
 })  # fmt: skip
 
 relu = unary(
@@ -437,9 +438,12 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 
 @declare(op=THRESHOLD, samples=lambda make: [Sample(make(3, 4), 0.1, 20.0)], dtypes=("float",), method=False)
-def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+def threshold(
+    input: Tensor, threshold: float, value: float, inplace: bool = False, *, out: Tensor | None = None
+) -> Tensor:
     """Returns x where x > threshold, else value."""
-    return _run(THRESHOLD, "threshold_cpu", input, inplace, threshold, value, integers=True)
+    result = _run(THRESHOLD, "threshold_cpu", input, inplace, threshold, value, integers=True)
+    return result if out is None else write_out(out, result, "threshold")
 
 
 def _glu_errors() -> Iterable[Sample]:

@@ -30,15 +30,6 @@ def conj_of(F: Any, x: Any) -> Any:
     return F.conj(x) if F.dtype_of(x).is_complex else x
 
 
-CONJ = Op("conj", ("input",), tensors=("input",), rules={"input": lambda F, g: F.conj(g)})
-
-
-@declare(op=CONJ, dtypes=("float", "complex"), samples=lambda make: [Sample(make(2, 3)), Sample(make())])
-def conj(input: Tensor) -> Tensor:
-    """Returns the complex conjugate, in memory of its own; a real tensor as it is."""
-    return CONJ(input) if input._kind.dtype.is_complex else input
-
-
 @composition
 def negative(F: Any, x: Any) -> Any:
     """Returns -x; multiplying keeps the sign of zero right. Unsigned integers wrap round."""

@@ -374,7 +374,7 @@ def _contracted_dims(a: Tensor, b: Tensor, dims: Any) -> tuple[Shape, Shape]:
 
 
 @declare(dtypes=("float", "complex", "int"), differentiable=True, samples=lambda make: [
-    Sample(make(2, 3), make(3, 2)), Sample(make(2, 3), make(4)), Sample(make(), make(4)),
+    Sample(make(2, 3), make(3, 2)), Sample(make(3), make(2)), Sample(make(), make(4)),
 ])
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the Kronecker product: every element of the input times the whole of the other, laid out in blocks."""

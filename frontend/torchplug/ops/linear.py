@@ -113,12 +113,14 @@ LINEAR_VECTOR = _linear_op("SqueezeBackward4", False)
 
 
 def _check_linear_dtypes(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    for other in (weight, bias):
-        if other is not None and other._kind.dtype is not input._kind.dtype:
-            if bias is None:
-                check_factors(input, weight)
-            names = scalar_type_name(input._kind.dtype), scalar_type_name(other._kind.dtype)
-            raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {names[0]} and {names[1]}")
+    if bias is None:
+        return check_factors(input, weight)
+    for name, other in (("self", bias), ("mat1", input)):
+        if other._kind.dtype is not weight._kind.dtype:
+            names = scalar_type_name(other._kind.dtype), scalar_type_name(weight._kind.dtype)
+            raise RuntimeError(f"{name} and mat2 must have the same dtype, but got {names[0]} and {names[1]}")
+    check_factors(input, weight)
+    check_factors(input, bias)
 
 
 def _linear_odd(input: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, matrix: Shape) -> Tensor:
@@ -238,8 +240,8 @@ def _run_added(
 
 def _addmm_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(2, 5), make(2, 3), make(3, 5))
-    yield Sample(make(5), make(2, 3), make(3, 5), beta=2, alpha=3)
-    yield Sample(make(2, 1), make(2, 3), make(3, 5), beta=0)
+    yield Sample(make(2, 5), make(2, 3), make(3, 5), beta=2, alpha=3)
+    yield Sample(make(2, 5), make(2, 3), make(3, 5), beta=0)
 
 
 def _addmm_errors() -> Iterable[Sample]:
@@ -274,7 +276,7 @@ def addmm(
 
 def _baddbmm_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(2, 3, 5), make(2, 3, 4), make(2, 4, 5))
-    yield Sample(make(5), make(2, 3, 4), make(2, 4, 5), beta=2, alpha=3)
+    yield Sample(make(2, 3, 5), make(2, 3, 4), make(2, 4, 5), beta=2, alpha=3)
 
 
 def _baddbmm_errors() -> Iterable[Sample]:
@@ -301,7 +303,7 @@ def _addbmm_errors() -> Iterable[Sample]:
 
 
 @declare(op=ADDBMM, errors=_addbmm_errors, dtypes=("float", "complex"), inplace=True, samples=lambda make: [
-    Sample(make(3, 5), make(2, 3, 4), make(2, 4, 5)), Sample(make(5), make(2, 3, 4), make(2, 4, 5), beta=2, alpha=3),
+    Sample(make(3, 5), make(2, 3, 4), make(2, 4, 5)), Sample(make(3, 5), make(2, 3, 4), make(2, 4, 5), beta=2, alpha=3),
 ])
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
@@ -326,7 +328,7 @@ def _addmv_errors() -> Iterable[Sample]:
 
 
 @declare(op=ADDMV, errors=_addmv_errors, dtypes=("float", "complex", "int"), inplace=True, samples=lambda make: [
-    Sample(make(2), make(2, 3), make(3)), Sample(make(1), make(2, 3), make(3), beta=2, alpha=3),
+    Sample(make(2), make(2, 3), make(3)), Sample(make(2), make(2, 3), make(3), beta=2, alpha=3),
 ])
 def addmv(
     input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
@@ -346,7 +348,7 @@ def _addr_errors() -> Iterable[Sample]:
 
 
 @declare(op=ADDR, errors=_addr_errors, dtypes=("float", "complex", "int"), inplace=True, samples=lambda make: [
-    Sample(make(2, 3), make(2), make(3)), Sample(make(3), make(2), make(3), beta=2, alpha=3),
+    Sample(make(2, 3), make(2), make(3)), Sample(make(2, 3), make(2), make(3), beta=2, alpha=3),
 ])
 def addr(
     input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None

@@ -48,7 +48,10 @@ def _greatest(F: Any, x: Any, axes: Shape, keepdims: bool) -> Any:
 
 
 def _direction(F: Any, x: Any, size: Any) -> Any:
-    """Returns x / |x|, 0 at 0."""
+    """Returns x / |x|, 0 at 0; of a real x the sign, which has no derivative."""
+    dtype = F.dtype_of(x)
+    if not dtype.is_complex:
+        return F.subtract(F.astype(F.less(0, x), dtype), F.astype(F.less(x, 0), dtype))
     zero = F.equal(size, 0)
     return F.where(zero, F.zeros_of(x, ()), F.divide(x, F.astype(F.where(zero, F.full_of(size, (), 1), size), F.dtype_of(x))))
 
