@@ -124,6 +124,10 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
             return flat, 0
         return flat.view(x.dtype), (_address(x) - _address(flat)) // x.itemsize
 
+    def data_pointer(self, x: Array) -> int:
+        """Returns the address of the first element, 0 when there is none."""
+        return _address(x) if x.size else 0
+
     def as_strided(self, x: Array, shape: Shape, strides: Shape, offset: int) -> Array:
         itemsize = x.itemsize
         return np.ndarray(shape, x.dtype, x, offset * itemsize, [stride * itemsize for stride in strides])
