@@ -64,7 +64,7 @@ _methods.attach()
 _operators.attach()
 
 # Layers stand on finished tensors: they come after the methods are attached.
-from torchplug import nn, optim, utils  # noqa: E402
+from torchplug import nn, optim, special, utils  # noqa: E402
 
 e = 2.718281828459045
 pi = 3.141592653589793

@@ -3,13 +3,14 @@
 import importlib
 
 FAMILIES = (
-    "structure", "arithmetic", "views", "creation", "filling", "powers", "ternary", "exponential", "trigonometry",
-    "rounding", "comparison", "limits", "reductions", "extremes", "indexing", "scans", "joining", "repeating",
-    "grids", "ordering", "searching", "unique", "polynomial", "error_functions", "gamma_functions", "bessel",
-    "special_functions", "products", "linear", "einsum", "norms", "triangles", "softmax", "activations", "losses",
-    "class_losses", "margin_losses", "ctc", "padding", "convolution", "transposed_convolution", "folding", "pooling", "adaptive_pooling",
-    "resampling", "grid_sampling", "normalization", "feature_normalization", "embedding", "randomness", "dropout",
-    "attention", "predicates", "transfer", "optimizers",
+    "structure", "arithmetic", "views", "creation", "filling", "powers", "ternary", "exponential",
+    "complex_numbers", "trigonometry", "rounding", "comparison", "limits", "reductions", "extremes", "moments",
+    "indexing", "scans", "joining", "repeating", "grids", "ordering", "searching", "unique",
+    "polynomial", "error_functions", "gamma_functions", "bessel", "special_functions", "products", "linear",
+    "einsum", "norms", "triangles", "softmax", "activations", "losses", "class_losses", "margin_losses", "ctc",
+    "padding", "convolution", "transposed_convolution", "folding", "pooling", "adaptive_pooling", "resampling",
+    "grid_sampling", "normalization", "feature_normalization", "embedding", "randomness", "dropout", "attention",
+    "predicates", "transfer", "optimizers",
 )  # fmt: skip
 
 for _family in FAMILIES:

@@ -181,7 +181,6 @@ Op(
 
 sigmoid = unary(
     "sigmoid", _sigmoid_rule, """Returns 1 / (1 + exp(-input)).""", floats=True, dtypes=("float", "complex", "int", "bool"),
-    aliases=("special_expit",),
 )  # fmt: skip
 
 
@@ -239,7 +238,7 @@ def _logit_samples(make: Any) -> Iterable[Sample]:
     yield Sample(unit * 0.8 + 0.1, eps=0.2)
 
 
-@declare(op=LOGIT, samples=_logit_samples, inplace=True, aliases=("special_logit",))
+@declare(op=LOGIT, samples=_logit_samples, inplace=True)
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Returns log(input / (1 - input)); `eps` clamps the input to [eps, 1 - eps] first."""
     if not input._kind.inexact:
@@ -272,7 +271,7 @@ def _xlogy_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(3, 4), 2)
 
 
-@declare(op=XLOGY, samples=_xlogy_samples, inplace=True, dtypes=("float", "int"), aliases=("special_xlogy",))
+@declare(op=XLOGY, samples=_xlogy_samples, inplace=True, dtypes=("float", "int"))
 def xlogy(input: Tensor | complex, other: Tensor | complex, *, out: Tensor | None = None) -> Tensor:
     """Returns `input * log(other)`, 0 where the input is 0."""
     common = result_type(input, other)

@@ -323,7 +323,7 @@ def _logsumexp_samples(make: Any) -> Iterable[Sample]:
         yield Sample(x, 1)
 
 
-@declare(op=LOGSUMEXP, samples=_logsumexp_samples, errors=dim_errors, dtypes=("float", "int"), aliases=("special_logsumexp",))
+@declare(op=LOGSUMEXP, samples=_logsumexp_samples, errors=dim_errors, dtypes=("float", "int"))
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Returns log(sum(exp(input))) over `dim`, with the maximum taken out first, so that nothing overflows."""
     need_tensor("logsumexp", input)

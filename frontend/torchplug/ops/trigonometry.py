@@ -261,7 +261,7 @@ def _sinc_rule(F: Any, g: Any, input: Any) -> Any:
 
 
 sinc = unary(
-    "sinc", _sinc_rule, """Returns sin(pi x) / (pi x), 1 at 0.""", floats=True, dtypes=("float", "int"), aliases=("special_sinc",),
+    "sinc", _sinc_rule, """Returns sin(pi x) / (pi x), 1 at 0.""", floats=True, dtypes=("float", "int"),
 )  # fmt: skip
 deg2rad = unary(
     "deg2rad", lambda F, g: F.multiply(g, math.pi / 180), """Returns degrees in radians.""", floats=True,
