@@ -16,6 +16,10 @@ from typing import Any
 __all__ = ["BenchError", "Row", "run_suite", "suite_folder"]
 
 
+_QUICK = ["-a", "rounds=1", "-a", "repeat=3", "-a", "warmup_time=0.05", "-a", "sample_time=0.01"]
+"""Few samples, each warm: enough for ratios. asv's own --quick times one cold call."""
+
+
 class BenchError(RuntimeError):
     """The benchmarks cannot be run; the text says why and what to do."""
 
@@ -46,9 +50,12 @@ def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
     folder = suite_folder()
     with tempfile.TemporaryDirectory() as scratch:
         config = _config(folder, Path(scratch))
-        environment = {**os.environ, "TORCHPLUG_BENCH": ",".join(names), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "asv", "run", "--config", str(config), "--python=same", "--set-commit-hash", _commit(folder),
-                   "--bench", pattern, *(["--quick"] if quick else [])]
+        # asv keeps its description of the machine in the home folder; here it gets one that goes with the results.
+        environment = {**os.environ, "TORCHPLUG_BENCH": ",".join(names), "OMP_NUM_THREADS": "1", "HOME": scratch, "USERPROFILE": scratch}
+        asv = [sys.executable, "-m", "asv"]
+        subprocess.run([*asv, "machine", "--yes", "--config", str(config)], env=environment, cwd=scratch, capture_output=True)
+        command = [*asv, "run", "--config", str(config), "--python=same", "--set-commit-hash", _commit(folder),
+                   "--bench", pattern, *(_QUICK if quick else [])]
         done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True)
         rows = list(_rows(Path(scratch)))
         if not rows:
