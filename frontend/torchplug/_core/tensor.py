@@ -15,7 +15,20 @@ from torchplug._core import geometry as geo
 from torchplug._core import lens as lenses
 from torchplug._core.kind import Kind
 
-__all__ = ["Parameter", "Storage", "Tensor", "View", "alias", "array_of", "cell_of", "make_view", "strided_view", "wrap", "write", "write_slice"]
+__all__ = [
+    "Parameter",
+    "Storage",
+    "Tensor",
+    "View",
+    "alias",
+    "array_of",
+    "cell_of",
+    "make_view",
+    "strided_view",
+    "wrap",
+    "write",
+    "write_slice",
+]
 
 Chain = tuple[tuple[Any, tuple], ...]
 
@@ -146,7 +159,9 @@ class View:
 
     __slots__ = ("base", "chain", "counter", "meta")
 
-    def __init__(self, base: Tensor | None, chain: Chain, counter: list[int] | None = None, meta: str | None = None) -> None:
+    def __init__(
+        self, base: Tensor | None, chain: Chain, counter: list[int] | None = None, meta: str | None = None
+    ) -> None:
         self.base = base
         self.chain = chain
         self.counter = counter
@@ -227,9 +242,11 @@ def make_view(x: Tensor, lens: Any, args: tuple, dtype: Any = None) -> Tensor:
     if old is None:
         view._view = View(x, step)
     elif lens is lenses.AS_STRIDED:
-        view._view = View(old.base, _from_storage(cell, old.chain, args), old.counter, old.meta)
+        base = x if old.base is None and not old.chain else old.base
+        view._view = View(base, _from_storage(cell, old.chain, args), old.counter, old.meta)
     else:
-        view._view = View(old.base, old.chain + step, old.counter, old.meta)
+        # A detached alias (every Parameter is one) begins a history of its own: it is the base of its views.
+        view._view = View(x if old.base is None else old.base, old.chain + step, old.counter, old.meta)
     if kind.mutable:
         view._array = strided_view(kind, x._array, lens, args)
     else:
@@ -363,7 +380,9 @@ def _write_chain(cell: Storage, view: View | None, value: Any, tensor: Tensor) -
             # One place may show several times on the way to this view: only its own places are written.
             places = F.host(geo.index_map(*geometry_of(tensor)).reshape(-1), value)
             flat = F.reshape(arrays[-1], (math.prod(arrays[-1].shape),))
-            base = F.reshape(F.scatter(flat, places, F.reshape(value, (math.prod(value.shape),))), tuple(arrays[-1].shape))
+            base = F.reshape(
+                F.scatter(flat, places, F.reshape(value, (math.prod(value.shape),))), tuple(arrays[-1].shape)
+            )
         for parent, (lens, args) in zip(reversed(arrays[:keep]), reversed(chain[:keep]), strict=True):
             base = lens.put(F, parent, base, *args)
     cell.forget()
