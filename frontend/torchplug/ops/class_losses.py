@@ -63,7 +63,9 @@ def _nll_loss_backward(
     safe, weights = _counted(F, g, target, weight, ignore_index)
     if reduction == "mean":
         g = F.divide(g, F.sum(weights, None, False))
-    values = F.reshape(F.negative(F.multiply(weights, g)), (math.prod(target.shape),))
+    # An ignored place gets 0 even where g is NaN, as it is when every place is ignored.
+    values = F.where(F.equal(target, ignore_index), F.zeros_of(g, ()), F.negative(F.multiply(weights, g)))
+    values = F.reshape(values, (math.prod(target.shape),))
     zeros = F.zeros_of(values, (math.prod(shape),))
     return F.reshape(F.scatter_add(zeros, _places(F, safe, shape[1]), values), shape)
 
