@@ -34,7 +34,9 @@ def main() -> None:
         kernel = declared.op.kernel if declared.op is not None else ""
         own = ["own" if kernel and engine.F.has_own(kernel) else "composed" if kernel else "" for engine in engines]
         facts = ("yes" if declared.differentiable else "", "yes" if declared.inplace else "")
-        lines.append(f"| `{name}` | {declared.family} | {' | '.join(facts)} | `{kernel}` | {' | '.join(own)} |".replace("``", ""))
+        lines.append(
+            f"| `{name}` | {declared.family} | {' | '.join(facts)} | `{kernel}` | {' | '.join(own)} |".replace("``", "")
+        )
     (ROOT / "docs" / "ops.md").write_text("\n".join(lines) + "\n")
 
 

@@ -16,7 +16,9 @@ class Batches(Suite):
     def prepare(self, lib: Any, dataset: str) -> None:
         images, labels = lib.randn(1024, 1, 28, 28), lib.randint(10, (1024,))
         data = lib.utils.data
-        source = data.TensorDataset(images, labels) if dataset == "TensorDataset" else list(zip(images, labels, strict=True))
+        source = (
+            data.TensorDataset(images, labels) if dataset == "TensorDataset" else list(zip(images, labels, strict=True))
+        )
         self.loader = data.DataLoader(source, batch_size=64, shuffle=True)
 
     def time_epoch(self, name: str, dataset: str) -> None:

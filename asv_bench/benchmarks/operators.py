@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torchplug
-from torchplug._core.declare import DECLARATIONS
 
+import torchplug
 from benchmarks.libraries import ENGINES, Suite, finish
+from torchplug._core.declare import DECLARATIONS
 
 
 def _made(*shape: int, low: float = 0.1, high: float = 0.9, dtype: Any = np.float32, **_: Any) -> np.ndarray:

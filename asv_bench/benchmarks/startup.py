@@ -11,7 +11,10 @@ _MEMORY = "import resource, {0}; print(resource.getrusage(resource.RUSAGE_SELF).
 
 
 def _median(program: str, runs: int = 5) -> float:
-    found = sorted(float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout) for _ in range(runs))
+    found = sorted(
+        float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+        for _ in range(runs)
+    )
     return found[len(found) // 2]
 
 

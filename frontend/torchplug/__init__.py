@@ -4,9 +4,10 @@ import builtins as _builtins
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from torchplug_spec import dtypes as _dtypes
+# Importing the families fills the table of declarations, which all that follows reads.
+from torchplug import ops as _ops
 
-from torchplug import ops as _ops  # fills the table of declarations before anything below reads it
+# isort: split
 from torchplug import _tensor, autograd, backends, cuda, random, return_types, version
 from torchplug._compile import compile
 from torchplug._core.declare import DECLARATIONS as _DECLARATIONS
@@ -42,7 +43,6 @@ from torchplug._core.threads import get_num_interop_threads, get_num_threads, se
 from torchplug._tensor import methods as _methods
 from torchplug._tensor import operators as _operators
 from torchplug._tensor.typed import TYPED as _TYPED
-from torchplug.torch_alias import as_torch
 from torchplug.autograd import (
     enable_grad,
     inference_mode,
@@ -51,6 +51,8 @@ from torchplug.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from torchplug.torch_alias import as_torch
+from torchplug_spec import dtypes as _dtypes
 
 __version__ = version.__version__
 

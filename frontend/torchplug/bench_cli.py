@@ -13,7 +13,9 @@ QUICK = "overhead|training.Eager.time|training.Compiled.time"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
     parser.add_argument("--backends", metavar="A,B", help="backends to measure (default: all that are available)")
-    parser.add_argument("--suite", choices=("quick", "full"), default="quick", help="overhead and training steps, or everything")
+    parser.add_argument(
+        "--suite", choices=("quick", "full"), default="quick", help="overhead and training steps, or everything"
+    )
     parser.add_argument("--vs", choices=("torch",), help="put PyTorch beside them, with ratios")
     parser.add_argument("--only", metavar="PATTERN", help="benchmarks whose name matches (a regular expression)")
     parser.add_argument("--json", metavar="FILE", help="write the figures to a file")
@@ -33,7 +35,11 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         if name not in available:
             state = statuses.get(name)
-            why = f"is {state.state}: {state.reason}" if state is not None else f"is not installed; available: {', '.join(available)}"
+            why = (
+                f"is {state.state}: {state.reason}"
+                if state is not None
+                else f"is not installed; available: {', '.join(available)}"
+            )
             print(f"torchplug bench: backend '{name}' {why}", file=sys.stderr)
             return 2
     for name, state in statuses.items():

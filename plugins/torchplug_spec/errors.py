@@ -1,11 +1,11 @@
 """The exceptions a backend may raise and the registry raises.
 
-    RuntimeError
-    ├── BackendError
-    │   ├── BackendNotFoundError      no installed distribution offers the name
-    │   ├── BackendUnavailableError   installed, cannot be used here (reason and remedy in the text)
-    │   └── BackendContractError      loaded, breaks the contract
-    └── NotSupportedError             a capability the backend declares absent (also a NotImplementedError)
+RuntimeError
+├── BackendError
+│   ├── BackendNotFoundError      no installed distribution offers the name
+│   ├── BackendUnavailableError   installed, cannot be used here (reason and remedy in the text)
+│   └── BackendContractError      loaded, breaks the contract
+└── NotSupportedError             a capability the backend declares absent (also a NotImplementedError)
 """
 
 from __future__ import annotations
@@ -48,4 +48,6 @@ class NotSupportedError(NotImplementedError):
     def __init__(self, operation: str, backend: str, capability: str, hint: str = "") -> None:
         self.operation, self.backend, self.capability = operation, backend, capability
         tail = f"; {hint}" if hint else ""
-        super().__init__(f"{operation} needs the capability '{capability}', which backend '{backend}' does not have{tail}")
+        super().__init__(
+            f"{operation} needs the capability '{capability}', which backend '{backend}' does not have{tail}"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
+
 import torchplug as torch
 from torchplug import nn
 from torchplug.nn import functional as F
@@ -103,7 +104,9 @@ def _replace(number, net, optimizer):
     if number == 5:
         old = net[4].bias
         net[4].bias = nn.Parameter(torch.full((3,), 0.25))
-        optimizer.param_groups[0]["params"] = [net[4].bias if p is old else p for p in optimizer.param_groups[0]["params"]]
+        optimizer.param_groups[0]["params"] = [
+            net[4].bias if p is old else p for p in optimizer.param_groups[0]["params"]
+        ]
 
 
 def _load(number, net, optimizer):
@@ -121,7 +124,13 @@ def _evaluate(number, net, optimizer):
     net.train(number not in (4, 6))
 
 
-OUTSIDE = {"written": _write, "replaced": _replace, "loaded": _load, "gradients forgotten": _forget, "eval and train": _evaluate}
+OUTSIDE = {
+    "written": _write,
+    "replaced": _replace,
+    "loaded": _load,
+    "gradients forgotten": _forget,
+    "eval and train": _evaluate,
+}
 
 
 @pytest.mark.parametrize("change", OUTSIDE)
@@ -161,7 +170,7 @@ def test_a_compiled_module_trains_with_backward_outside(backend):
         run = torch.compile(net) if compiled else net
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         losses = []
-        for number in range(7):
+        for _ in range(7):
             x = torch.randn(5, 4, requires_grad=True)
             optimizer.zero_grad()
             loss = F.cross_entropy(run(x), torch.arange(5) % 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 import torchplug
 
 torch = pytest.importorskip("torch")
@@ -163,7 +164,11 @@ def _gradients(lib, view, write):
         return type(error).__name__, str(error)[:60]
     loss = (base * base).sum() + y.sum() + (early * 3).sum()
     loss.backward()
-    return leaf.grad.tolist(), weight.grad.tolist() if weight.grad is not None else None, base.grad_fn.name().rstrip("01")
+    return (
+        leaf.grad.tolist(),
+        weight.grad.tolist() if weight.grad is not None else None,
+        base.grad_fn.name().rstrip("01"),
+    )
 
 
 GRADIENT_WRITES = {
@@ -217,7 +222,9 @@ def test_indexing_equals_pytorchs(backend, key, how):
 
 
 @pytest.mark.parametrize("how", ["read", "number", "tensor"])
-@pytest.mark.parametrize("key", ["mask", "row mask", "tensor", "tensors", "tensor and int", "matrix", "mask and list", "uint8"])
+@pytest.mark.parametrize(
+    "key", ["mask", "row mask", "tensor", "tensors", "tensor and int", "matrix", "mask and list", "uint8"]
+)
 def test_indexing_with_tensors_equals_pytorchs(backend, key, how):
     def made(lib):
         return {

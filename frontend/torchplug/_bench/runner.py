@@ -40,7 +40,9 @@ def suite_folder() -> Path:
         folder = parent / "asv_bench"
         if (folder / "asv.conf.json").is_file():
             return folder
-    raise BenchError("the benchmark suite is not installed with the package; run `torchplug bench` from a clone installed with `pip install -e`")
+    raise BenchError(
+        "the benchmark suite is not installed with the package; run `torchplug bench` from a clone installed with `pip install -e`"
+    )
 
 
 def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
@@ -51,15 +53,35 @@ def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as scratch:
         config = _config(folder, Path(scratch))
         # asv keeps its description of the machine in the home folder; here it gets one that goes with the results.
-        environment = {**os.environ, "TORCHPLUG_BENCH": ",".join(names), "OMP_NUM_THREADS": "1", "HOME": scratch, "USERPROFILE": scratch}
+        environment = {
+            **os.environ,
+            "TORCHPLUG_BENCH": ",".join(names),
+            "OMP_NUM_THREADS": "1",
+            "HOME": scratch,
+            "USERPROFILE": scratch,
+        }
         asv = [sys.executable, "-m", "asv"]
-        subprocess.run([*asv, "machine", "--yes", "--config", str(config)], env=environment, cwd=scratch, capture_output=True)
-        command = [*asv, "run", "--config", str(config), "--python=same", "--set-commit-hash", _commit(folder),
-                   "--bench", pattern, *(_QUICK if quick else [])]
+        subprocess.run(
+            [*asv, "machine", "--yes", "--config", str(config)], env=environment, cwd=scratch, capture_output=True
+        )
+        command = [
+            *asv,
+            "run",
+            "--config",
+            str(config),
+            "--python=same",
+            "--set-commit-hash",
+            _commit(folder),
+            "--bench",
+            pattern,
+            *(_QUICK if quick else []),
+        ]
         done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True)
         rows = list(_rows(Path(scratch)))
         if not rows:
-            raise BenchError(f"asv measured nothing (exit status {done.returncode}):\n{(done.stdout + done.stderr)[-2000:]}")
+            raise BenchError(
+                f"asv measured nothing (exit status {done.returncode}):\n{(done.stdout + done.stderr)[-2000:]}"
+            )
         return rows
 
 

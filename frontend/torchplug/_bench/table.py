@@ -36,4 +36,6 @@ def render(rows: Sequence[Row], names: Sequence[str], reference: str | None) -> 
             cells.append(text)
         lines.append(cells)
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

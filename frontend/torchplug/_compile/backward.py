@@ -65,7 +65,10 @@ def _node_of(edge: Any) -> Any:
 
 
 def _collect(node: Node, template: Template, order: dict[int, int], is_tracing: Any) -> None:
-    node.saved = [list(value) if type(value) in (list, tuple) and _has_tracer(value, is_tracing) else value for value in node.saved]
+    node.saved = [
+        list(value) if type(value) in (list, tuple) and _has_tracer(value, is_tracing) else value
+        for value in node.saved
+    ]
     node.sources = (None,) * len(node.saved)
     node.versions = node.cell = None
     for place, value in enumerate(node.saved):

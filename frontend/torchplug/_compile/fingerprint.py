@@ -10,10 +10,10 @@ import types
 from typing import Any
 
 import numpy as np
-from torchplug_spec import DType
 
 from torchplug._core.device import Device
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import DType
 
 __all__ = ["Fingerprint"]
 
@@ -43,7 +43,10 @@ class Fingerprint:
 
     def _value(self, value: Any, depth: int) -> Any:
         if isinstance(value, _PLAIN):
-            return (type(value).__name__, repr(value) if isinstance(value, float) else value if value.__hash__ else repr(value))
+            return (
+                type(value).__name__,
+                repr(value) if isinstance(value, float) else value if value.__hash__ else repr(value),
+            )
         if isinstance(value, Tensor):
             return ("tensor", self._identity(value), value._kind, shape_of(value), value._node is not None)
         if isinstance(value, np.ndarray):
@@ -89,16 +92,24 @@ class Fingerprint:
         name = (function.__module__ or "").partition(".")[0]
         if name in _LIBRARY or id(function) in self._seen:
             inner = getattr(function, "__wrapped__", None)
-            return ("function", self._identity(function.__code__), self._value(inner, depth - 1) if inner is not None else None)
+            return (
+                "function",
+                self._identity(function.__code__),
+                self._value(inner, depth - 1) if inner is not None else None,
+            )
         self._seen.add(id(function))
         cells = tuple(
             self._value(cell.cell_contents, depth - 1) if _filled(cell) else None for cell in function.__closure__ or ()
         )
         known = function.__globals__
-        read = tuple(
-            (name, self._value(known[name], depth - 1)) for name in _names(function.__code__) if name in known
+        read = tuple((name, self._value(known[name], depth - 1)) for name in _names(function.__code__) if name in known)
+        return (
+            "function",
+            self._identity(function.__code__),
+            cells,
+            read,
+            self._value(function.__defaults__, depth - 1),
         )
-        return ("function", self._identity(function.__code__), cells, read, self._value(function.__defaults__, depth - 1))
 
     def _module(self, module: Any, depth: int) -> Any:
         plain = tuple(
@@ -111,10 +122,25 @@ class Fingerprint:
             for table in (module._parameters, module._buffers)
             for name, x in table.items()
         )
-        hooks = tuple(len(table) for name, table in module.__dict__.items() if name.endswith("hooks") and hasattr(table, "__len__"))
-        children = tuple((name, None if child is None else self._value(child, DEPTH)) for name, child in module._modules.items())
+        hooks = tuple(
+            len(table)
+            for name, table in module.__dict__.items()
+            if name.endswith("hooks") and hasattr(table, "__len__")
+        )
+        children = tuple(
+            (name, None if child is None else self._value(child, DEPTH)) for name, child in module._modules.items()
+        )
         forward = module.__dict__.get("forward")
-        return ("module", self._identity(module), plain, tensors, hooks, children, self._value(forward, depth - 1), self._forward(module, depth))
+        return (
+            "module",
+            self._identity(module),
+            plain,
+            tensors,
+            hooks,
+            children,
+            self._value(forward, depth - 1),
+            self._forward(module, depth),
+        )
 
     def _forward(self, module: Any, depth: int) -> Any:
         forward = getattr(type(module), "forward", None)

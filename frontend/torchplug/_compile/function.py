@@ -121,7 +121,15 @@ class CompiledFunction:
         warnings.warn(f"torchplug.compile runs {self.function!r} eagerly: {why}", UserWarning, stacklevel=4)
 
     def _trace(
-        self, case: _Case, engine: Any, facts: Any, kept: list[Any], tensors: list[Tensor], items: list[Any], args: tuple, kwargs: Any
+        self,
+        case: _Case,
+        engine: Any,
+        facts: Any,
+        kept: list[Any],
+        tensors: list[Tensor],
+        items: list[Any],
+        args: tuple,
+        kwargs: Any,
     ) -> Any:
         own = {id(item) for item in items}
         state = [item for item in case.read.values() if id(item) not in own and _present(item)]
@@ -199,10 +207,19 @@ def _signature(leaves: list[Any], structure: Any, items: list[Any]) -> Any:
         if isinstance(leaf, Tensor):
             item = item_of(leaf)
             chain = () if leaf._cell is None or leaf._view is None else leaf._view.chain
-            facts.append((leaf._kind, shape_of(leaf), leaf._node is not None, _hashable(chain), places[id(item)], type(leaf)))
+            facts.append(
+                (leaf._kind, shape_of(leaf), leaf._node is not None, _hashable(chain), places[id(item)], type(leaf))
+            )
         else:
             facts.append(_hashable(leaf))
-    return (structure, tuple(facts), bool(modes.grad_mode.get()), modes.inference.get(), modes.default_dtype(), selection.get_backend())
+    return (
+        structure,
+        tuple(facts),
+        bool(modes.grad_mode.get()),
+        modes.inference.get(),
+        modes.default_dtype(),
+        selection.get_backend(),
+    )
 
 
 def _hashable(value: Any) -> Any:
@@ -271,7 +288,9 @@ def compile(
     PyTorch's sake; the engine of the tensors decides how it compiles. Source: https://pytorch.org/docs/stable/generated/torch.compile.html
     """
     if model is None:
-        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, disable=disable)
+        return functools.partial(
+            compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, disable=disable
+        )
     if disable:
         return model
     if not callable(model):

@@ -108,7 +108,9 @@ class Snapshot:
 
     def gradients(self) -> list[tuple[Tensor, Tensor]]:
         """Returns (leaf, gradient) for every leaf that had a gradient."""
-        return [(row[0], row[5]) for row in self.tensors if isinstance(row[5], Tensor) and type(row[4]) is AccumulateGrad]
+        return [
+            (row[0], row[5]) for row in self.tensors if isinstance(row[5], Tensor) and type(row[4]) is AccumulateGrad
+        ]
 
     def written(self) -> list[Any]:
         """Returns the items whose array is another one now; a gradient counts as the place `leaf.grad` while it is there."""
@@ -149,7 +151,11 @@ class Snapshot:
 
     def versions(self) -> dict[int, int]:
         """Returns how often each storage was written since, by id."""
-        return {key: cell.version - version for key, (cell, _, _, version, _) in self.cells.items() if cell.version != version}
+        return {
+            key: cell.version - version
+            for key, (cell, _, _, version, _) in self.cells.items()
+            if cell.version != version
+        }
 
     def restore(self) -> None:
         """Puts everything back."""

@@ -127,7 +127,9 @@ class _Tracing:
 class Program:
     """A traced function: its inputs (arguments, state, host inputs), its compiled form and what its results mean."""
 
-    def __init__(self, engine: Any, arguments: list[Tensor], argument_items: list[Any], state: list[Any], exempt: set) -> None:
+    def __init__(
+        self, engine: Any, arguments: list[Tensor], argument_items: list[Any], state: list[Any], exempt: set
+    ) -> None:
         self.engine = engine
         self.arguments = arguments
         self.argument_items = argument_items
@@ -168,7 +170,9 @@ def trace_program(program: Program, function: Callable[..., Any], args: tuple, k
         hosts = [made.array() for made in program.host_inputs]
         failure: list[BaseException] = []
 
-        def pure(arrays: list[Any], tracing: Any = tracing, snapshot: Any = snapshot, failure: Any = failure) -> list[Any]:
+        def pure(
+            arrays: list[Any], tracing: Any = tracing, snapshot: Any = snapshot, failure: Any = failure
+        ) -> list[Any]:
             if tracing.finished:
                 raise Retrace
             try:
@@ -201,7 +205,9 @@ def trace_program(program: Program, function: Callable[..., Any], args: tuple, k
     raise SideEffects("its state does not settle")
 
 
-def _run(program: Program, tracing: Any, snapshot: Any, function: Any, args: Any, kwargs: Any, arrays: list[Any]) -> list[Any]:
+def _run(
+    program: Program, tracing: Any, snapshot: Any, function: Any, args: Any, kwargs: Any, arrays: list[Any]
+) -> list[Any]:
     items = [*program.argument_items, *program.state]
     for item, array in zip(items, arrays, strict=False):
         install(item, array)

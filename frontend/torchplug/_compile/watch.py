@@ -19,7 +19,9 @@ def watched(engine: Any, trace: Any) -> Iterator[None]:
         with contextlib.suppress(AttributeError):
             getattr(engine.F, name)  # resolved now, so that none escapes the watch by being resolved later
     table = list(engine.table)
-    functions = {name: f for name, f in vars(engine.F).items() if callable(f) and name != "backend" and not name.startswith("_")}
+    functions = {
+        name: f for name, f in vars(engine.F).items() if callable(f) and name != "backend" and not name.startswith("_")
+    }
 
     def watch(function: Callable[..., Any]) -> Callable[..., Any]:
         def seen(*args: Any, **kwargs: Any) -> Any:

@@ -9,10 +9,9 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from torchplug_spec import dtypes
-
 from torchplug._core.tensor import Tensor
 from torchplug._core.tracing import PACKAGE
+from torchplug_spec import dtypes
 
 __all__ = ["check_finite", "explain", "name_parameters", "remember"]
 
@@ -43,11 +42,18 @@ def _said(node: Any) -> str:
 def explain(node: Any, error: BaseException) -> None:
     """Warns with the line of the forward op whose gradient failed."""
     if getattr(node, "trace", None) is None:
-        warnings.warn(f"Error detected in {node.name()}. No forward pass information available. Enable detect anomaly during "
-                      "forward pass for more information.", UserWarning, stacklevel=2)
+        warnings.warn(
+            f"Error detected in {node.name()}. No forward pass information available. Enable detect anomaly during "
+            "forward pass for more information.",
+            UserWarning,
+            stacklevel=2,
+        )
         return
-    warnings.warn(f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{_said(node)}", UserWarning,
-                  stacklevel=2)
+    warnings.warn(
+        f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{_said(node)}",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def check_finite(node: Any, results: Sequence[Any]) -> None:

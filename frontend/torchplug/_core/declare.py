@@ -37,7 +37,9 @@ class Sample:
         self.stated_gradient = stated_gradient
 
     def __repr__(self) -> str:
-        shown = [_short(value) for value in self.args] + [f"{name}={_short(value)}" for name, value in self.kwargs.items()]
+        shown = [_short(value) for value in self.args] + [
+            f"{name}={_short(value)}" for name, value in self.kwargs.items()
+        ]
         return f"({', '.join(shown)})"
 
 

@@ -88,9 +88,7 @@ def _parse(text: str, index: int | None) -> tuple[str, int | None, str | None]:
     if kind not in _TYPES:
         if engine is None and index is None and selection.is_backend(kind):
             return selection.first_device_type(kind), int(match["index"]) if match["index"] else None, kind
-        raise RuntimeError(
-            f"Expected one of {', '.join(_TYPES)} device type at start of device string: {text}"
-        )
+        raise RuntimeError(f"Expected one of {', '.join(_TYPES)} device type at start of device string: {text}")
     if match["index"] is not None:
         if index is not None:
             raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {text}")

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.declare import Sample, declare
 from torchplug._core.inplace import write_out
 from torchplug._core.kind import Kind
@@ -20,8 +17,20 @@ from torchplug._core.node import Node, next_sequence_number
 from torchplug._core.op import TENSOR_SPACE, Op, device_error, parameters_of, record
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Parameter, Tensor, array_of, new, shape_of, wrap
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
-__all__ = ["argument_error", "as_number", "binary", "broadcast_shapes", "convert", "promote", "promote_pair", "refusal", "unary"]
+__all__ = [
+    "argument_error",
+    "as_number",
+    "binary",
+    "broadcast_shapes",
+    "convert",
+    "promote",
+    "promote_pair",
+    "refusal",
+    "unary",
+]
 
 Number = (bool, int, float, complex)
 Refusals = dict[str, "str | Exception"]
@@ -83,8 +92,16 @@ def unary(
     `floats`: integers are computed in the default dtype. `result`: "same", "bool", or "real" (complex gives its real
     type). `refuse`: dtype kinds the function is not defined for, see `refusal`.
     """
-    op = Op(name, ("input",), tensors=("input",), kernel=kernel, forward=forward, rules={"input": rule} if rule else {}, node=node,
-            differentiable_outputs=1 if rule else 0)
+    op = Op(
+        name,
+        ("input",),
+        tensors=("input",),
+        kernel=kernel,
+        forward=forward,
+        rules={"input": rule} if rule else {},
+        node=node,
+        differentiable_outputs=1 if rule else 0,
+    )
     slot = op.slot
     needs = parameters_of(rule)[2:] if rule else ()
     simple = needs in ((), ("input",))
@@ -131,8 +148,18 @@ def unary(
                 record(op, (input,), (array,), (input,), (tensor,), ())
         return tensor if out is None else write_out(out, tensor, name)
 
-    return _publish(function, name, doc, op, samples=samples or _unary_samples, errors=errors, dtypes=dtypes, inplace=inplace,
-                    aliases=aliases, differentiable=rule is not None)
+    return _publish(
+        function,
+        name,
+        doc,
+        op,
+        samples=samples or _unary_samples,
+        errors=errors,
+        dtypes=dtypes,
+        inplace=inplace,
+        aliases=aliases,
+        differentiable=rule is not None,
+    )
 
 
 def refusal(refuse: Refusals, name: str, dtype: DType) -> Exception:
@@ -189,8 +216,17 @@ def binary(
     `swap`: the number may stand first. `numbers`: the second may be one. `guard(input, other)` raises for operands
     PyTorch refuses; it sees every call but those of two operands of one dtype that `refuse` does not name.
     """
-    op = Op(name, ("input", "other"), tensors=("input", "other"), kernel=kernel, forward=forward, rules=rules, node=node,
-            broadcasts=True, differentiable_outputs=1 if rules else 0)
+    op = Op(
+        name,
+        ("input", "other"),
+        tensors=("input", "other"),
+        kernel=kernel,
+        forward=forward,
+        rules=rules,
+        node=node,
+        broadcasts=True,
+        differentiable_outputs=1 if rules else 0,
+    )
     slot = op.slot
     same = result == "same"
     smooth = bool(rules)
@@ -202,7 +238,9 @@ def binary(
         return plans[mask]
 
     any_dtype = not floats and not refuse
-    quick = frozenset(("float", "complex") if floats else ("bool", "uint", "int", "float", "complex")) - set(refuse or ())
+    quick = frozenset(("float", "complex") if floats else ("bool", "uint", "int", "float", "complex")) - set(
+        refuse or ()
+    )
 
     def function(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
         try:
@@ -223,9 +261,11 @@ def binary(
                 broadcast_shapes(a.shape, b.shape)
                 raise
             parent2 = other._node
-        elif numbers and (
-            (cls is float and kind.inexact) or (cls is int and (kind.inexact or kind.dtype is dt.int64))
-        ) and (any_dtype or kind.dtype.kind in quick):
+        elif (
+            numbers
+            and ((cls is float and kind.inexact) or (cls is int and (kind.inexact or kind.dtype is dt.int64)))
+            and (any_dtype or kind.dtype.kind in quick)
+        ):
             a = input._array
             if a is None:
                 a = array_of(input)
@@ -257,7 +297,9 @@ def binary(
             elif code == OTHER:
                 node.saved = (b,)
                 node.sources = (other,)
-                node.versions = None if parent2 is None and cls is not Tensor or other._cell is None else (other._cell.version,)
+                node.versions = (
+                    None if parent2 is None and cls is not Tensor or other._cell is None else (other._cell.version,)
+                )
             elif code == INPUT:
                 node.saved = (a,)
                 node.sources = (input,)
@@ -302,13 +344,30 @@ def binary(
 
     def wrong_input(input: Any, other: Any) -> Tensor:
         if swap and isinstance(input, Number) and isinstance(other, Tensor):
-            return slow(wrap(other._kind.to(result_type(input, other)).scalar(input), other._kind.to(result_type(input, other))), other, None)
+            return slow(
+                wrap(
+                    other._kind.to(result_type(input, other)).scalar(input), other._kind.to(result_type(input, other))
+                ),
+                other,
+                None,
+            )
         raise argument_error(name, "input", "Tensor", input, 1)
 
     reflected = f"__r{_OPERATORS.get(name, name)}__"
     function.reflected = reflected  # type: ignore[attr-defined]
-    return _publish(function, name, doc, op, samples=samples or _binary_samples, errors=errors, dtypes=dtypes, inplace=inplace,
-                    aliases=aliases, differentiable=smooth, method=method)
+    return _publish(
+        function,
+        name,
+        doc,
+        op,
+        samples=samples or _binary_samples,
+        errors=errors,
+        dtypes=dtypes,
+        inplace=inplace,
+        aliases=aliases,
+        differentiable=smooth,
+        method=method,
+    )
 
 
 def _pair(input: Tensor, other: Any, kind: Kind, b: Any) -> tuple[Tensor, Tensor]:
@@ -326,7 +385,9 @@ def _saves(rules: dict[str, Callable[..., Any]], mask: int) -> int:
             read += [needed for needed in parameters_of(rules[name])[2:] if needed not in read]
     if set(read) - {"input", "other"}:
         raise TypeError(f"a rule of a binary function may read 'input' and 'other', not {read}")
-    return {(): NOTHING, ("input",): INPUT, ("other",): OTHER, ("input", "other"): INPUT_OTHER}.get(tuple(read), OTHER_INPUT)
+    return {(): NOTHING, ("input",): INPUT, ("other",): OTHER, ("input", "other"): INPUT_OTHER}.get(
+        tuple(read), OTHER_INPUT
+    )
 
 
 def _save_both(code: int, a: Any, b: Any, input: Tensor, other: Any) -> tuple:
@@ -340,7 +401,15 @@ def _save_both(code: int, a: Any, b: Any, input: Tensor, other: Any) -> tuple:
     return (b, a), (other, input), versions
 
 
-_OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "pow": "pow", "floor_divide": "floordiv", "remainder": "mod"}
+_OPERATORS = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "div": "truediv",
+    "pow": "pow",
+    "floor_divide": "floordiv",
+    "remainder": "mod",
+}
 
 
 def foreign(reflected: str, input: Tensor, other: Any) -> Any:
@@ -364,9 +433,16 @@ def as_number(name: str, value: Any, argument: str = "other") -> Any:
 def promote(name: str, *operands: Any, dtype: DType | None = None) -> list[Tensor]:
     """Returns tensors and numbers as tensors of one dtype (the promoted one unless given) on one device."""
     common = dtype or result_type(*operands)
-    leader = next(x for x in operands if isinstance(x, Tensor) and (shape_of(x) or not any(
-        isinstance(other, Tensor) and shape_of(other) for other in operands)))
-    return [leader if x is leader and x._kind.dtype is common else promote_pair(name, leader, x, common)[1] for x in operands]
+    leader = next(
+        x
+        for x in operands
+        if isinstance(x, Tensor)
+        and (shape_of(x) or not any(isinstance(other, Tensor) and shape_of(other) for other in operands))
+    )
+    return [
+        leader if x is leader and x._kind.dtype is common else promote_pair(name, leader, x, common)[1]
+        for x in operands
+    ]
 
 
 def promote_pair(name: str, input: Tensor, other: Any, common: DType) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torchplug._core import geometry as geo
 from torchplug._core.modes import grad_enabled
 from torchplug._core.node import AccumulateGrad, Node, Output
 from torchplug._core.promotion import can_cast
-from torchplug._core.tensor import Parameter, Tensor, array_of, cell_of, geometry_of, new, shape_of, wrap, write
+from torchplug._core.tensor import Tensor, array_of, cell_of, geometry_of, new, shape_of, wrap, write
 
 __all__ = ["assign", "check_writable", "inplace_twin", "rebase", "write_out"]
 
@@ -60,7 +60,9 @@ def _check_view(tensor: Tensor, view: Any) -> None:
     if view.meta == "function":
         place = tensor._node
         node, index = (place.node, place.index) if type(place) is Output else (place, 0)
-        raise RuntimeError(f"Output {index} of {node.name().removesuffix('0').removesuffix('Backward')} {FUNCTION_VIEW}")
+        raise RuntimeError(
+            f"Output {index} of {node.name().removesuffix('0').removesuffix('Backward')} {FUNCTION_VIEW}"
+        )
     if type(view.meta) is int:
         node = tensor._node
         name = node.name() if type(node) is Node else "SplitBackward0"

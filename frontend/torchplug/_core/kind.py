@@ -6,10 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from torchplug._core.kernels import COMPOSITIONS, OPS, known_kernels
 from torchplug_spec import Backend, DType, NotSupportedError
 from torchplug_spec import dtypes as _dtypes
-
-from torchplug._core.kernels import COMPOSITIONS, OPS, known_kernels
 
 __all__ = ["Engine", "Kind", "Namespace", "engine_for", "forget", "loaded"]
 
@@ -65,7 +64,18 @@ class Kind:
     `x._kind is y._kind` is the whole test that two tensors need no promotion and no transfer.
     """
 
-    __slots__ = ("F", "_scalars", "by_native", "device", "dtype", "engine", "inexact", "mutable", "native_device", "table")
+    __slots__ = (
+        "F",
+        "_scalars",
+        "by_native",
+        "device",
+        "dtype",
+        "engine",
+        "inexact",
+        "mutable",
+        "native_device",
+        "table",
+    )
 
     def __init__(self, engine: Engine, native_device: str, dtype: DType) -> None:
         from torchplug._core.device import device_of_engine
@@ -164,7 +174,9 @@ class Engine:
         try:
             return like.by_native[array.dtype]
         except KeyError:
-            raise TypeError(f"backend '{self.name}' returned an array of type {array.dtype}, which has no torch dtype") from None
+            raise TypeError(
+                f"backend '{self.name}' returned an array of type {array.dtype}, which has no torch dtype"
+            ) from None
 
     def adopt(self, array: Any) -> Kind:
         """Returns the kind of a raw array of this engine, whatever its device."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from torchplug_spec import DType
 
 from torchplug._core.modes import default_dtype
+from torchplug_spec import DType
 
 __all__ = ["finfo", "iinfo"]
 

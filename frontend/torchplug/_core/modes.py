@@ -7,7 +7,17 @@ from contextvars import ContextVar
 from torchplug_spec import DType
 from torchplug_spec import dtypes as _dtypes
 
-__all__ = ["WITH_LINES", "anomaly", "check_nan", "default_dtype", "grad_enabled", "grad_mode", "inference", "recording_mode", "set_default_dtype"]
+__all__ = [
+    "WITH_LINES",
+    "anomaly",
+    "check_nan",
+    "default_dtype",
+    "grad_enabled",
+    "grad_mode",
+    "inference",
+    "recording_mode",
+    "set_default_dtype",
+]
 
 WITH_LINES = 2
 """The grad mode in which every node also remembers the line that made it (anomaly detection)."""

@@ -56,9 +56,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         """The (node, output number) pairs of the inputs, (None, 0) for inputs without gradient."""
-        return tuple(
-            (edge.node, edge.index) if type(edge) is Output else (edge, 0) for edge in self.edges
-        )
+        return tuple((edge.node, edge.index) if type(edge) is Output else (edge, 0) for edge in self.edges)
 
     def register_hook(self, hook: Any) -> RemovableHandle:
         """Calls `hook(grad_inputs, grad_outputs)` after the node's rule; what it returns replaces the gradients of the inputs."""
@@ -131,8 +129,11 @@ def unpack_error(node: Node | None, source: Tensor, position: int, now: int, exp
     from torchplug._core.tensor import shape_of
 
     type_name = tensor_type_name(source._kind.dtype)
-    where = f", which is output {position} of {source._node.name() if type(source._node) is Node else 'AccumulateGrad'}," \
-        if source._node is not None else ""
+    where = (
+        f", which is output {position} of {source._node.name() if type(source._node) is Node else 'AccumulateGrad'},"
+        if source._node is not None
+        else ""
+    )
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[torch.{type_name} {list(shape_of(source))}]{where} is at version {now}; expected version {expected} instead. "

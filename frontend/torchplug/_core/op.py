@@ -13,7 +13,7 @@ from typing import Any
 from torchplug._core.kernels import COMPOSITIONS, OPS, OPS_BY_KERNEL
 from torchplug._core.modes import WITH_LINES, grad_enabled
 from torchplug._core.node import Node, Output
-from torchplug._core.tensor import Parameter, Storage, Tensor, array_of, cell_of, make_view, new, shape_of
+from torchplug._core.tensor import Tensor, array_of, cell_of, make_view, new, shape_of
 
 __all__ = ["TENSOR_SPACE", "Op", "ViewOp", "parameters_of", "record"]
 
@@ -89,7 +89,9 @@ class Op:
     @property
     def differentiable(self) -> bool:
         """Whether any rule exists, or the composition can be differentiated in its place."""
-        return bool(self.rules) or self.joint is not None or (self.forward is not None and self.differentiable_outputs > 0)
+        return (
+            bool(self.rules) or self.joint is not None or (self.forward is not None and self.differentiable_outputs > 0)
+        )
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -123,8 +125,11 @@ class Op:
         ]
         kind = next(x._kind for x in inputs if x is not None)
         for x in inputs:
-            if x is not None and x._kind is not kind and (x._kind.native_device != kind.native_device
-                                                          or x._kind.engine is not kind.engine):
+            if (
+                x is not None
+                and x._kind is not kind
+                and (x._kind.native_device != kind.native_device or x._kind.engine is not kind.engine)
+            ):
                 raise device_error(self.name, [x for x in inputs if x is not None])
         return kind, inputs
 
@@ -202,7 +207,14 @@ def _tensor(array: Any, kind: Any) -> Tensor:
     return tensor
 
 
-def record(op: Op, args: Sequence[Any], raw: Sequence[Any], inputs: Sequence[Tensor | None], outs: Sequence[Tensor], residuals: tuple) -> Node:
+def record(
+    op: Op,
+    args: Sequence[Any],
+    raw: Sequence[Any],
+    inputs: Sequence[Tensor | None],
+    outs: Sequence[Tensor],
+    residuals: tuple,
+) -> Node:
     """Makes the node of one call and hangs it on the outputs."""
     needed = 0
     for edge, x in enumerate(inputs):
@@ -228,7 +240,9 @@ def record(op: Op, args: Sequence[Any], raw: Sequence[Any], inputs: Sequence[Ten
     return node
 
 
-def _save(node: Node, plan: Plan, args: Sequence[Any], raw: Sequence[Any], outs: Sequence[Tensor], residuals: tuple) -> None:
+def _save(
+    node: Node, plan: Plan, args: Sequence[Any], raw: Sequence[Any], outs: Sequence[Tensor], residuals: tuple
+) -> None:
     if not plan.items:
         return
     saved: list[Any] = []
@@ -245,8 +259,10 @@ def _save(node: Node, plan: Plan, args: Sequence[Any], raw: Sequence[Any], outs:
         elif code == SHAPE:
             value = args[place]
             saved.append(
-                shape_of(value) if isinstance(value, Tensor)
-                else tuple(shape_of(item) for item in value) if type(value) in (list, tuple) and value and isinstance(value[0], Tensor)
+                shape_of(value)
+                if isinstance(value, Tensor)
+                else tuple(shape_of(item) for item in value)
+                if type(value) in (list, tuple) and value and isinstance(value[0], Tensor)
                 else getattr(value, "shape", ())
             )
         elif code == OUT:
@@ -352,8 +368,11 @@ TENSOR_SPACE: Any = TensorSpace()
 def device_error(name: str, tensors: Sequence[Tensor]) -> RuntimeError:
     """Returns PyTorch's error for tensors on different devices, naming both and the call that mends it."""
     first = tensors[0]._kind.device
-    other = next(x._kind.device for x in tensors if x._kind.native_device != tensors[0]._kind.native_device
-                 or x._kind.engine is not tensors[0]._kind.engine)
+    other = next(
+        x._kind.device
+        for x in tensors
+        if x._kind.native_device != tensors[0]._kind.native_device or x._kind.engine is not tensors[0]._kind.engine
+    )
     return RuntimeError(
         f"Expected all tensors to be on the same device, but found at least two devices, {first.qualified()} and "
         f"{other.qualified()}! (in {name}; move one with .to({str(first.qualified())!r}))"

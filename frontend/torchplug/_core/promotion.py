@@ -6,11 +6,10 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.modes import default_dtype
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["can_cast", "promote_types", "result_type", "scalar_dtype"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.device import Device, as_device
 from torchplug._core.mt19937 import HostGenerator
 from torchplug._core.tensor import Tensor, wrap
 from torchplug._core.tracing import current_trace
+from torchplug_spec import dtypes as dt
 
 __all__ = [
     "Generator", "default_generator", "draw", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state",

@@ -21,7 +21,9 @@ class _Fields(tuple[Any, ...]):
     def __new__(cls, values: Iterable[Any]) -> _Fields:
         made = super().__new__(cls, values)
         if len(made) != len(cls.fields):
-            raise TypeError(f"torch.return_types.{cls.__name__}() takes a {len(cls.fields)}-sequence ({len(made)}-sequence given)")
+            raise TypeError(
+                f"torch.return_types.{cls.__name__}() takes a {len(cls.fields)}-sequence ({len(made)}-sequence given)"
+            )
         return made
 
     def __repr__(self) -> str:
@@ -37,7 +39,13 @@ def return_type(name: str, *fields: str) -> type[Any]:
     found = RETURN_TYPES.get(name)
     if found is None:
         members: dict[str, Any] = {field: property(itemgetter(place)) for place, field in enumerate(fields)}
-        members |= {"fields": fields, "__slots__": (), "__module__": "torchplug.return_types", "n_fields": len(fields),
-                    "n_sequence_fields": len(fields), "n_unnamed_fields": 0}
+        members |= {
+            "fields": fields,
+            "__slots__": (),
+            "__module__": "torchplug.return_types",
+            "n_fields": len(fields),
+            "n_sequence_fields": len(fields),
+            "n_unnamed_fields": 0,
+        }
         found = RETURN_TYPES[name] = type(name, (_Fields,), members)
     return found

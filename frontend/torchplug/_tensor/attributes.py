@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from torchplug_spec import DType
-
 from torchplug._core import geometry as geo
 from torchplug._core.device import Device
 from torchplug._core.dims import wrap_dim
 from torchplug._core.size import Size
 from torchplug._core.tensor import Tensor, array_of, cell_of, geometry_of, shape_of
+from torchplug_spec import DType
 
 __all__: list[str] = []
 

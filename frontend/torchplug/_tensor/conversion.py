@@ -6,14 +6,14 @@ import copy as copying
 from typing import Any
 
 import numpy as np
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
 
 from torchplug._core import printing
 from torchplug._core.host import host_array
 from torchplug._core.modes import default_dtype
-from torchplug._core.node import AccumulateGrad, Node, Output
+from torchplug._core.node import AccumulateGrad, Output
 from torchplug._core.tensor import Parameter, Tensor, array_of, cell_of, shape_of
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__: list[str] = []
 
@@ -107,9 +107,7 @@ def __format__(self: Tensor, spec: str) -> str:
 def __contains__(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, complex, bool)):
         return bool((self == element).any())
-    raise RuntimeError(
-        f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
-    )
+    raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
 
 
 def __iter__(self: Tensor) -> Any:
@@ -143,7 +141,9 @@ def __hash__(self: Tensor) -> int:
     return id(self)
 
 
-def __dlpack__(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
+def __dlpack__(
+    self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+) -> Any:
     if self._node is not None:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     cell_of(self)
@@ -180,8 +180,13 @@ def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Tensor:
 
 
 def __reduce_ex__(self: Tensor, protocol: int) -> Any:
-    return _rebuild, (np.array(host_array(self)), self._kind.dtype, str(self._kind.device.qualified()), self._node is not None,
-                      type(self))
+    return _rebuild, (
+        np.array(host_array(self)),
+        self._kind.dtype,
+        str(self._kind.device.qualified()),
+        self._node is not None,
+        type(self),
+    )
 
 
 def _rebuild(values: np.ndarray, dtype: DType, device: str, requires_grad: bool, cls: type) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from torchplug._core import modes
 from torchplug._core.hooks import NodeHooks, RemovableHandle
 from torchplug._core.node import AccumulateGrad, Output
-from torchplug._core.tensor import Tensor, alias, array_of, cell_of, geometry_of, new, shape_of
+from torchplug._core.tensor import Tensor, alias, geometry_of, shape_of
 
 __all__: list[str] = []
 
@@ -161,10 +161,12 @@ def _set_data(self: Tensor, value: Tensor) -> None:
 def detach_(self: Tensor) -> Tensor:
     """Takes this tensor out of the graph, in place; returns self."""
     if self._cell is not None and self._view is not None and self._view.base is not None:
-        raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
-                           "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
-                           "detach_() cannot be called on these gradients. To fix this error, please refer to the "
-                           "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution.")
+        raise RuntimeError(
+            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
+            "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
+            "detach_() cannot be called on these gradients. To fix this error, please refer to the "
+            "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
+        )
     self._node = None
     return self
 

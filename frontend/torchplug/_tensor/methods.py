@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
-
-from torchplug._core import selection
 from torchplug._core.declare import DECLARATIONS
 from torchplug._core.device import Device, as_device, resolve
 from torchplug._core.elementwise import convert
+from torchplug._core.host import host_array
 from torchplug._core.inplace import inplace_twin
 from torchplug._core.node import AccumulateGrad
 from torchplug._core.op import TENSOR_SPACE
-from torchplug._core.tensor import Tensor, alias, array_of, cell_of, new, shape_of, wrap
-from torchplug._core.host import host_array
+from torchplug._core.tensor import Tensor, cell_of, new, shape_of, wrap
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["attach", "read_to", "to"]
 
@@ -56,7 +54,9 @@ def read_to(args: tuple, kwargs: dict[str, Any]) -> tuple[DType | None, Any, boo
     for known in ("non_blocking", "memory_format"):
         kwargs.pop(known, None)
     if kwargs:
-        raise TypeError(f"to() received an invalid combination of arguments - got an unexpected keyword '{next(iter(kwargs))}'")
+        raise TypeError(
+            f"to() received an invalid combination of arguments - got an unexpected keyword '{next(iter(kwargs))}'"
+        )
     flags = []
     for arg in (*args, *(() if other is None else (other,))):
         if isinstance(arg, DType):
@@ -147,19 +147,39 @@ def numpy_kind(self: Tensor) -> Any:
     return self._kind
 
 
-def new_tensor(self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_tensor(
+    self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Returns a tensor with a copy of the data, of this tensor's dtype and device unless given."""
     from torchplug.ops.creation import tensor
 
-    return tensor(data, dtype=dtype or self._kind.dtype, device=self.device if device is None else device, requires_grad=requires_grad)
+    return tensor(
+        data,
+        dtype=dtype or self._kind.dtype,
+        device=self.device if device is None else device,
+        requires_grad=requires_grad,
+    )
 
 
 def _new_factory(name: str, function: str) -> Any:
-    def make(self: Tensor, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
-             layout: Any = None, pin_memory: bool = False, **keywords: Any) -> Tensor:
+    def make(
+        self: Tensor,
+        *size: Any,
+        dtype: DType | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        layout: Any = None,
+        pin_memory: bool = False,
+        **keywords: Any,
+    ) -> Tensor:
         factory = DECLARATIONS[function].function
-        return factory(*size, dtype=dtype or self._kind.dtype, device=self.device if device is None else device,
-                       requires_grad=requires_grad, **keywords)
+        return factory(
+            *size,
+            dtype=dtype or self._kind.dtype,
+            device=self.device if device is None else device,
+            requires_grad=requires_grad,
+            **keywords,
+        )
 
     make.__name__ = name
     make.__doc__ = f"Returns torch.{function}(size) with this tensor's dtype and device unless given."
@@ -205,7 +225,9 @@ def _transposed(self: Tensor) -> Tensor:
 def _adjoint(self: Tensor) -> Tensor:
     """A view with the last two dimensions exchanged."""
     if len(shape_of(self)) < 2:
-        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {len(shape_of(self))}-D tensor.")
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {len(shape_of(self))}-D tensor."
+        )
     return self.transpose(-2, -1)
 
 

@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
-
 from torchplug._core import geometry as geo
 from torchplug._core import lens as lenses
 from torchplug._core.device import Device, resolve
 from torchplug._core.tensor import Tensor, View, _typed_prefix, cell_of, geometry_of, new, wrap
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["TypedStorage", "UntypedStorage", "flat_alias", "tensor_over"]
 
@@ -110,7 +109,9 @@ def _check_bounds(size: Shape, stride: Shape, offset: int, itemsize: int, nbytes
     if any(length < 0 for length in size):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(size)}: {list(size)}")
     if any(step < 0 for step in stride):
-        raise RuntimeError("as_strided: Negative strides are not supported at the moment, got strides: " + str(list(stride)))
+        raise RuntimeError(
+            "as_strided: Negative strides are not supported at the moment, got strides: " + str(list(stride))
+        )
     if 0 in size:
         return
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
@@ -206,7 +207,9 @@ class UntypedStorage:
     def copy_(self, source: UntypedStorage, non_blocking: bool | None = None) -> UntypedStorage:
         """Writes the bytes of another storage of the same size into this one; returns self."""
         if source.nbytes() != self.nbytes():
-            raise RuntimeError(f"size does not match, self was {self.nbytes()} bytes but src was {source.nbytes()} bytes")
+            raise RuntimeError(
+                f"size does not match, self was {self.nbytes()} bytes but src was {source.nbytes()} bytes"
+            )
         self.bytes_tensor().copy_(source.bytes_tensor())
         return self
 
@@ -364,4 +367,3 @@ def share_memory_(self: Tensor) -> Tensor:
 
 for _function in (untyped_storage, storage, set_, is_shared, share_memory_):
     setattr(Tensor, _function.__name__, _function)
-

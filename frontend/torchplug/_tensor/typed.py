@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.modes import default_dtype
 from torchplug._core.naming import tensor_type_name
 from torchplug._core.size import Size
 from torchplug._core.tensor import Tensor, alias
 from torchplug.ops.creation import empty, tensor
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["TYPED", "dtype_of_name"]
 
@@ -60,13 +59,19 @@ class _TypedTensor(type):
         return _construct(cls.dtype, device, args)
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, Tensor) and instance._kind.dtype is cls.dtype and instance._kind.device.type == cls.device_type
+        return (
+            isinstance(instance, Tensor)
+            and instance._kind.dtype is cls.dtype
+            and instance._kind.device.type == cls.device_type
+        )
 
 
 def _typed(dtype: DType, device_type: str) -> Any:
     name = tensor_type_name(dtype)
     module = "torch" if device_type == "cpu" else f"torch.{device_type}"
-    return _TypedTensor(name, (), {"dtype": dtype, "device_type": device_type, "__module__": module, "is_cuda": device_type == "cuda"})
+    return _TypedTensor(
+        name, (), {"dtype": dtype, "device_type": device_type, "__module__": module, "is_cuda": device_type == "cuda"}
+    )
 
 
 _LEGACY = (dt.float32, dt.float64, dt.float16, dt.bfloat16, dt.uint8, dt.int8, dt.int16, dt.int32, dt.int64, dt.bool_)

@@ -24,7 +24,9 @@ def _start(outputs: Sequence[Tensor], given: Sequence[Tensor | None], create_gra
             if shape_of(out) and out.numel() != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
             if not out._kind.dtype.is_floating_point:
-                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {out._kind.dtype}")
+                raise RuntimeError(
+                    f"grad can be implicitly created only for real scalar outputs but got {out._kind.dtype}"
+                )
             kind = out._kind
             g = wrap(kind.F.full(shape_of(out), 1, kind.dtype, kind.native_device), kind)
         elif not isinstance(g, Tensor):
@@ -63,7 +65,9 @@ def backward(
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
     grads = _start(outputs, given, create_graph)
     keep = create_graph if retain_graph is None else retain_graph
-    run_backward(outputs, grads, inputs=chosen, keep_graph=keep, create_graph=create_graph, accumulate_inputs=chosen is not None)
+    run_backward(
+        outputs, grads, inputs=chosen, keep_graph=keep, create_graph=create_graph, accumulate_inputs=chosen is not None
+    )
 
 
 def grad(
@@ -84,15 +88,23 @@ def grad(
     outs, chosen = _sequence(outputs), _sequence(inputs)
     given = _sequence(grad_outputs) if grad_outputs is not None else (None,) * len(outs)
     if materialize_grads and allow_unused is False:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
     if not chosen:
         raise ValueError("grad requires non-empty inputs.")
     for x in chosen:
         if x._node is None:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     keep = create_graph if retain_graph is None else retain_graph
-    found = run_backward(outs, _start(outs, given, create_graph), inputs=chosen, keep_graph=keep, create_graph=create_graph,
-                         allow_unused=bool(allow_unused) or materialize_grads)
+    found = run_backward(
+        outs,
+        _start(outs, given, create_graph),
+        inputs=chosen,
+        keep_graph=keep,
+        create_graph=create_graph,
+        allow_unused=bool(allow_unused) or materialize_grads,
+    )
     if not materialize_grads:
         return found  # type: ignore[return-value]
     return tuple(
@@ -102,7 +114,11 @@ def grad(
 
 
 def _backward_method(
-    self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
 ) -> None:
     """Adds the gradient of this tensor to the `.grad` of the leaves it was made from; see torch.autograd.backward."""
     backward(self, gradient, retain_graph, create_graph, inputs=inputs)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import heapq
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torchplug._core import modes
 from torchplug._core.anomaly import check_finite, explain
 from torchplug._core.node import FREED, FREED_MESSAGE, AccumulateGrad, Node, Output, unpack_error
 from torchplug._core.op import IDENTITY, TENSOR_SPACE
-from torchplug._core.tensor import Tensor, alias, array_of, new, shape_of, wrap
+from torchplug._core.tensor import Tensor, array_of, wrap
 
 __all__ = ["run_backward"]
 
@@ -33,7 +33,9 @@ class _Capture:
 class GraphTask:
     """One call of backward: what to keep, what to capture, and how to add gradients."""
 
-    def __init__(self, *, keep_graph: bool, create_graph: bool, captures: Sequence[_Capture] | None, accumulate: bool) -> None:
+    def __init__(
+        self, *, keep_graph: bool, create_graph: bool, captures: Sequence[_Capture] | None, accumulate: bool
+    ) -> None:
         self.keep_graph = keep_graph
         self.create_graph = create_graph
         self.accumulate = accumulate
@@ -101,7 +103,9 @@ class GraphTask:
                                 hook(leaf)
                             node.hooks.run_post((), [], node, self.create_graph)
                 continue
-            if self.only is not None and not any(edge is not None and _node_of(edge) in self.only for edge in node.edges):
+            if self.only is not None and not any(
+                edge is not None and _node_of(edge) in self.only for edge in node.edges
+            ):
                 continue
             self._step(node, grads)
 
@@ -287,11 +291,21 @@ def _composed_vjp(node: Node, g: Any, create_graph: bool) -> Sequence[Any]:
     outs = tuple(outs)[: op.outputs] if isinstance(outs, (tuple, list)) else (outs,)
     gs = g if isinstance(g, tuple) else (g,)
     roots = [
-        (out, x if create_graph else wrap(x, node.kind.of(x))) for out, x in zip(outs, gs, strict=False) if out._node is not None
+        (out, x if create_graph else wrap(x, node.kind.of(x)))
+        for out, x in zip(outs, gs, strict=False)
+        if out._node is not None
     ]
     wanted = [leaf for leaf in leaves if leaf is not None]
-    found = iter(run_backward([out for out, _ in roots], [x for _, x in roots], inputs=wanted, keep_graph=create_graph,
-                              create_graph=create_graph, allow_unused=True))
+    found = iter(
+        run_backward(
+            [out for out, _ in roots],
+            [x for _, x in roots],
+            inputs=wanted,
+            keep_graph=create_graph,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    )
     grads = [None if leaf is None else next(found) for leaf in leaves]
     return grads if create_graph else [_raw_or_none(x) for x in grads]
 
@@ -300,7 +314,9 @@ def _recomputation_inputs(node: Node) -> tuple[list[Any], list[Tensor | None]]:
     """Returns the arguments of an op to run its composition on, and per edge the tensor whose gradient is wanted."""
     op = node.op
     count = len(op.parameters)
-    values = [raw if source is None else source for source, raw in zip(node.sources[:count], node.saved[:count], strict=True)]
+    values = [
+        raw if source is None else source for source, raw in zip(node.sources[:count], node.saved[:count], strict=True)
+    ]
     edges = iter(node.edges)
     leaves: list[Tensor | None] = []
     if op.variadic:
@@ -359,8 +375,12 @@ def run_backward(
 ) -> tuple[Tensor | None, ...]:
     """Sends gradients from `roots` to the leaves (or to `inputs`, whose gradients it returns)."""
     captures = [_Capture(x) for x in inputs] if inputs is not None else None
-    task = GraphTask(keep_graph=keep_graph, create_graph=create_graph,
-                     captures=None if accumulate_inputs else captures, accumulate=inputs is None or accumulate_inputs)
+    task = GraphTask(
+        keep_graph=keep_graph,
+        create_graph=create_graph,
+        captures=None if accumulate_inputs else captures,
+        accumulate=inputs is None or accumulate_inputs,
+    )
     if captures is not None:
         if accumulate_inputs:
             task.captures = {_place(c.edge): [c] for c in captures}

@@ -29,7 +29,9 @@ class FunctionCtx:
         """Keeps tensors for `backward`, where `saved_tensors` returns them; writing them in between is an error there."""
         for tensor in tensors:
             if tensor is not None and not isinstance(tensor, Tensor):
-                raise TypeError(f"save_for_backward can only save variables, but argument 0 is of type {type(tensor).__name__}")
+                raise TypeError(
+                    f"save_for_backward can only save variables, but argument 0 is of type {type(tensor).__name__}"
+                )
         self._saved = tensors
         self._versions = tuple(0 if x is None or x._cell is None else x._cell.version for x in tensors)
 
@@ -74,9 +76,7 @@ class _Custom:
         ctx, places, count = node.saved
         kinds = node.metadata
         grads = g if isinstance(g, tuple) else (g,)
-        given = [
-            x if x is None or create_graph else wrap(x, kind) for x, (_, kind) in zip(grads, kinds, strict=True)
-        ]
+        given = [x if x is None or create_graph else wrap(x, kind) for x, (_, kind) in zip(grads, kinds, strict=True)]
         if ctx._materialize:
             given = [_zeros(shape, kind) if x is None else x for x, (shape, kind) in zip(given, kinds, strict=True)]
         token = modes.grad_mode.set(modes.recording_mode() if create_graph else False)
@@ -101,10 +101,16 @@ class _Custom:
                 chosen.append(None)
                 continue
             if not isinstance(x, Tensor):
-                raise TypeError(f"{self.node_name} returned a {type(x).__name__} as gradient {place}, expected a Tensor or None")
+                raise TypeError(
+                    f"{self.node_name} returned a {type(x).__name__} as gradient {place}, expected a Tensor or None"
+                )
             shape, kind = node.fix[edge]
             if shape_of(x) != shape:
-                x = x.sum_to_size(shape) if _reducible(shape_of(x), shape) else _bad_shape(self.node_name, place, x, shape)
+                x = (
+                    x.sum_to_size(shape)
+                    if _reducible(shape_of(x), shape)
+                    else _bad_shape(self.node_name, place, x, shape)
+                )
             x = x.to(kind.dtype) if x._kind.dtype is not kind.dtype else x
             chosen.append(x if create_graph else array_of(x))
         return chosen
@@ -134,8 +140,8 @@ class Function:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError(
-            f"Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function with "
-            f"static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function with "
+            "static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
         )
 
     @staticmethod
@@ -229,7 +235,9 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
         if not needs:
             return results
         outs = results if isinstance(results, tuple) else (results,)
-        barred = tuple(_Barred.apply(x, *[g for g in grads if isinstance(g, Tensor)]) if isinstance(x, Tensor) else x for x in outs)
+        barred = tuple(
+            _Barred.apply(x, *[g for g in grads if isinstance(g, Tensor)]) if isinstance(x, Tensor) else x for x in outs
+        )
         return barred if isinstance(results, tuple) else barred[0]
 
     return wrapper

@@ -112,7 +112,9 @@ class inference_mode:  # noqa: N801 -- PyTorch's name
     _tokens: list[Any]
 
     def __enter__(self) -> None:
-        self._tokens.append((modes.inference.set(self.mode), modes.grad_mode.set(False if self.mode else modes.grad_mode.get())))
+        self._tokens.append(
+            (modes.inference.set(self.mode), modes.grad_mode.set(False if self.mode else modes.grad_mode.get()))
+        )
 
     def __exit__(self, *_: object) -> None:
         inference, grad = self._tokens.pop()

@@ -29,7 +29,12 @@ def _values(x: Tensor) -> np.ndarray:
 
 def _like(values: np.ndarray, x: Tensor) -> Tensor:
     kind = x._kind
-    made = wrap(kind.F.from_numpy(np.ascontiguousarray(values.astype(kind.dtype.numpy)).reshape(shape_of(x)), kind.native_device), kind)
+    made = wrap(
+        kind.F.from_numpy(
+            np.ascontiguousarray(values.astype(kind.dtype.numpy)).reshape(shape_of(x)), kind.native_device
+        ),
+        kind,
+    )
     return made.requires_grad_(x._node is not None)
 
 
@@ -98,7 +103,9 @@ def gradcheck(
     return True
 
 
-def _compare(func: Callable[..., Any], args: Sequence[Any], place: int, numeric: list[np.ndarray], atol: float, rtol: float) -> None:
+def _compare(
+    func: Callable[..., Any], args: Sequence[Any], place: int, numeric: list[np.ndarray], atol: float, rtol: float
+) -> None:
     outs = _outputs(func(*args))
     for number, out in enumerate(outs):
         analytic = _analytic(outs, number, args[place])
@@ -164,7 +171,9 @@ def gradgradcheck(
         gs = grad(found, chosen, list(given), create_graph=True, allow_unused=True)
         return tuple(g for g in gs if g is not None and g._node is not None)
 
-    return gradcheck(first, (*args, *weights), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception, **options)
+    return gradcheck(
+        first, (*args, *weights), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception, **options
+    )
 
 
 def _draw(rng: np.random.Generator, x: Tensor) -> np.ndarray:

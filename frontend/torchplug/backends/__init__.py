@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchplug_spec import registry as _registry
-from torchplug_spec.status import BackendStatus
-
 from torchplug._core.kind import forget as _forget
 from torchplug.backends import cpu, cuda, cudnn, mkl, mkldnn, mps, openmp, opt_einsum
+from torchplug_spec import registry as _registry
+from torchplug_spec.status import BackendStatus
 
 __all__ = [
     "available", "cpu", "cuda", "cudnn", "listing", "mkl", "mkldnn", "mps", "openmp", "opt_einsum", "register", "status", "unregister",

@@ -25,8 +25,13 @@ def version() -> int | None:
 
 
 @contextlib.contextmanager
-def flags(enabled: bool = False, benchmark: bool = False, benchmark_limit: int = 10, deterministic: bool = False,
-          allow_tf32: bool = True) -> Iterator[None]:
+def flags(
+    enabled: bool = False,
+    benchmark: bool = False,
+    benchmark_limit: int = 10,
+    deterministic: bool = False,
+    allow_tf32: bool = True,
+) -> Iterator[None]:
     """Sets the switches inside a with block."""
     names = ("enabled", "benchmark", "benchmark_limit", "deterministic", "allow_tf32")
     before = {name: globals()[name] for name in names}

@@ -6,13 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from torchplug_spec import BackendError, registry
-
 from torchplug._core import kind as _kinds
 from torchplug._core import selection as _selection
 from torchplug._core.device import as_device as _as_device
 from torchplug._core.random import default_generator as _generator
 from torchplug._tensor.typed import TYPED as _TYPED
+from torchplug_spec import BackendError, registry
 
 __all__ = [
     "current_device", "device", "device_count", "empty_cache", "get_device_name", "get_device_properties", "is_available",
@@ -41,7 +40,9 @@ def _engine() -> Any:
 def _need() -> Any:
     engine = _engine()
     if engine is None:
-        raise RuntimeError("No CUDA GPUs are available: no installed backend has a CUDA device; `torchplug backends` lists them")
+        raise RuntimeError(
+            "No CUDA GPUs are available: no installed backend has a CUDA device; `torchplug backends` lists them"
+        )
     return engine
 
 
@@ -174,7 +175,9 @@ manual_seed_all = manual_seed
 
 def is_initialized() -> bool:
     """Says whether a CUDA engine is in use."""
-    return any(name.startswith("cuda") for known in _kinds.loaded() for name in _kinds.engine_for(known).backend.devices())
+    return any(
+        name.startswith("cuda") for known in _kinds.loaded() for name in _kinds.engine_for(known).backend.devices()
+    )
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:

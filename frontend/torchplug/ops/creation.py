@@ -6,8 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
 
 from torchplug._core import modes
 from torchplug._core.declare import declare
@@ -16,7 +14,9 @@ from torchplug._core.dims import as_shape
 from torchplug._core.kind import Kind
 from torchplug._core.modes import default_dtype
 from torchplug._core.promotion import promote_types, scalar_dtype
-from torchplug._core.tensor import Tensor, alias, array_of, cell_of, shape_of, wrap
+from torchplug._core.tensor import Tensor, alias, cell_of, shape_of, wrap
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = [
     "arange", "as_tensor", "asarray", "clone", "empty", "empty_like", "empty_strided", "eye", "from_dlpack", "from_numpy", "full",
@@ -58,9 +58,18 @@ def _checked_shape(sizes: tuple) -> tuple[int, ...]:
 
 
 def _factory(name: str, value: float, doc: str) -> Any:
-    def function(*size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Layout = None, device: Any = None,
-                 requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, names: Any = None,
-                 **keywords: Any) -> Tensor:
+    def function(
+        *size: Any,
+        out: Tensor | None = None,
+        dtype: DType | None = None,
+        layout: Layout = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = None,
+        names: Any = None,
+        **keywords: Any,
+    ) -> Tensor:
         if "size" in keywords:
             size = (keywords.pop("size"),)
         if keywords:
@@ -84,12 +93,24 @@ def _into(out: Tensor, made: Tensor, name: str) -> Tensor:
 
 zeros = _factory("zeros", 0, """Returns a new tensor of zeros of the given size.""")
 ones = _factory("ones", 1, """Returns a new tensor of ones of the given size.""")
-empty = _factory("empty", 0, """Returns a new tensor of the given size whose values are not to be relied on (they are zeros).""")
+empty = _factory(
+    "empty", 0, """Returns a new tensor of the given size whose values are not to be relied on (they are zeros)."""
+)
 
 
 @declare(method=False)
-def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout = None,
-         device: Any = None, requires_grad: bool = False, pin_memory: bool = False, names: Any = None) -> Tensor:
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: Layout = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    names: Any = None,
+) -> Tensor:
     """Returns a new tensor filled with a number; its dtype follows the number unless given."""
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
@@ -112,8 +133,16 @@ def _full(kind: Kind, shape: tuple[int, ...], value: Any) -> Any:
 
 
 def _like_factory(name: str, value: float, doc: str) -> Any:
-    def function(input: Tensor, *, dtype: DType | None = None, layout: Layout = None, device: Any = None,
-                 requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
+    def function(
+        input: Tensor,
+        *,
+        dtype: DType | None = None,
+        layout: Layout = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        memory_format: Any = None,
+        pin_memory: bool = False,
+    ) -> Tensor:
         kind = kind_like(input, dtype, device)
         return finish(kind.F.full(shape_of(input), value, kind.dtype, kind.native_device), kind, requires_grad)
 
@@ -134,20 +163,39 @@ def kind_like(input: Tensor, dtype: DType | None, device: Any) -> Kind:
 
 zeros_like = _like_factory("zeros_like", 0, """Returns zeros of the size, dtype and device of `input`.""")
 ones_like = _like_factory("ones_like", 1, """Returns ones of the size, dtype and device of `input`.""")
-empty_like = _like_factory("empty_like", 0, """Returns a tensor like `input` whose values are not to be relied on (zeros).""")
+empty_like = _like_factory(
+    "empty_like", 0, """Returns a tensor like `input` whose values are not to be relied on (zeros)."""
+)
 
 
 @declare(method=False)
-def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, layout: Layout = None, device: Any = None,
-              requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: DType | None = None,
+    layout: Layout = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+    pin_memory: bool = False,
+) -> Tensor:
     """Returns a number repeated over the size, dtype and device of `input`."""
     kind = kind_like(input, dtype, device)
     return finish(_full(kind, shape_of(input), fill_value), kind, requires_grad)
 
 
 @declare(method=False)
-def empty_strided(size: Any, stride: Any, *, dtype: DType | None = None, layout: Layout = None, device: Any = None,
-                  requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: DType | None = None,
+    layout: Layout = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Returns a tensor with the given size and stride (in elements)."""
     size, stride = as_shape((size,)), as_shape((stride,))
     reach = 1 + sum((length - 1) * step for length, step in zip(size, stride, strict=True)) if 0 not in size else 0
@@ -156,8 +204,18 @@ def empty_strided(size: Any, stride: Any, *, dtype: DType | None = None, layout:
 
 
 @declare(method=False)
-def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: DType | None = None,
-           layout: Layout = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def arange(
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: Layout = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Returns start, start + step, ... below end: ceil((end - start) / step) numbers, int64 if all arguments are ints."""
     start, end, step = (value.item() if isinstance(value, Tensor) else value for value in (start, end, step))
     if end is None:
@@ -176,15 +234,30 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None
         values = (start + np.arange(count, dtype=np.float64) * step).astype(kind.dtype.numpy)
         array = kind.F.from_numpy(values, kind.native_device)
     else:
-        array = kind.F.arange(int(start), int(end) if float(end).is_integer() else math.ceil(end), int(step), kind.dtype,
-                              kind.native_device)
+        array = kind.F.arange(
+            int(start),
+            int(end) if float(end).is_integer() else math.ceil(end),
+            int(step),
+            kind.dtype,
+            kind.native_device,
+        )
     made = finish(array, kind, requires_grad)
     return made if out is None else _into(out, made, "arange")
 
 
 @declare(method=False)
-def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout = None,
-             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: Layout = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Returns `steps` evenly spaced numbers from start to end, both included."""
     start, end = (value.item() if isinstance(value, Tensor) else value for value in (start, end))
     if steps < 0:
@@ -196,8 +269,13 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
 
 def _line(start: Any, end: Any, steps: int, dtype: DType) -> np.ndarray:
     """Counts up from start in the first half and down from end in the second, in the dtype, as PyTorch does."""
-    work = np.dtype(np.float32) if dtype in (dt.float16, dt.bfloat16) else dtype.numpy if dtype.is_floating_point or dtype.is_complex \
+    work = (
+        np.dtype(np.float32)
+        if dtype in (dt.float16, dt.bfloat16)
+        else dtype.numpy
+        if dtype.is_floating_point or dtype.is_complex
         else np.dtype(np.float64)
+    )
     if steps == 1:
         return np.full(1, start).astype(dtype.numpy)
     if steps == 0:
@@ -212,18 +290,38 @@ def _line(start: Any, end: Any, steps: int, dtype: DType) -> np.ndarray:
 
 
 @declare(method=False)
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: DType | None = None,
-             layout: Layout = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: Layout = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Returns base ** x for `steps` evenly spaced x from start to end."""
     kind = kind_for(dtype, device)
     exponents = _line(float(start), float(end), int(steps), dt.float64)
-    made = finish(kind.F.from_numpy((base**exponents).astype(kind.dtype.numpy), kind.native_device), kind, requires_grad)
+    made = finish(
+        kind.F.from_numpy((base**exponents).astype(kind.dtype.numpy), kind.native_device), kind, requires_grad
+    )
     return made if out is None else _into(out, made, "logspace")
 
 
 @declare(method=False)
-def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout = None,
-        device: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: Layout = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Returns an n × m matrix with ones on the diagonal."""
     for size, name in ((n, "n"), (m, "m")):
         if size is not None and size < 0:
@@ -234,8 +332,9 @@ def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: DType
 
 
 @declare(method=False)
-def scalar_tensor(value: Any, *, dtype: DType | None = None, layout: Layout = None, device: Any = None,
-                  requires_grad: bool = False) -> Tensor:
+def scalar_tensor(
+    value: Any, *, dtype: DType | None = None, layout: Layout = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Returns a 0-d tensor of a number, in the default dtype unless given."""
     return full((), value, dtype=dtype or default_dtype(), device=device, requires_grad=requires_grad)
 
@@ -247,13 +346,17 @@ def _indices(rows: int, columns: int, keep: Any, dtype: DType, device: Any) -> T
 
 
 @declare(method=False)
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout = None) -> Tensor:
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout = None
+) -> Tensor:
     """Returns the indices of the lower triangle of a row × col matrix, shape (2, n)."""
     return _indices(row, col, lambda i, j: j <= i + offset, dtype, device)
 
 
 @declare(method=False)
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout = None) -> Tensor:
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout = None
+) -> Tensor:
     """Returns the indices of the upper triangle of a row × col matrix, shape (2, n)."""
     return _indices(row, col, lambda i, j: j >= i + offset, dtype, device)
 
@@ -262,8 +365,15 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64
 
 
 @declare(method=False)
-def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
-           pin_memory: bool = False, names: Any = None) -> Tensor:
+def tensor(
+    data: Any,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    names: Any = None,
+) -> Tensor:
     """Returns a new tensor with a copy of the data: numbers, nested sequences, NumPy arrays, tensors."""
     if isinstance(data, Tensor):
         import warnings
@@ -273,7 +383,9 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
             "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
             UserWarning, stacklevel=2,
         )  # fmt: skip
-        copied = data.detach().to(dtype=dtype or data._kind.dtype, device=data.device if device is None else device).clone()
+        copied = (
+            data.detach().to(dtype=dtype or data._kind.dtype, device=data.device if device is None else device).clone()
+        )
         return copied.requires_grad_() if requires_grad else copied
     values, found = _host_values(data, dtype)
     kind = kind_for(dtype or found, device)
@@ -298,8 +410,11 @@ def _host_values(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
     if isinstance(data, (bool, int, float, complex)):
         return _number(data, dtype), scalar_dtype(data)
     if isinstance(data, (str, bytes)) or data is None:
-        raise TypeError(f"new(): invalid data type '{type(data).__name__}'" if not isinstance(data, type(None)) else
-                        "Could not infer dtype of NoneType")
+        raise TypeError(
+            f"new(): invalid data type '{type(data).__name__}'"
+            if not isinstance(data, type(None))
+            else "Could not infer dtype of NoneType"
+        )
     if hasattr(data, "__array__") and not isinstance(data, (list, tuple)):
         values = np.asarray(data)
         return values, dt.from_numpy_dtype(values.dtype)
@@ -312,7 +427,9 @@ def _number(value: Any, dtype: DType | None) -> np.ndarray:
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
         raise RuntimeError("Overflow when unpacking long long")
     if dtype is not None and dtype.kind in ("int", "uint") and isinstance(value, float) and not math.isfinite(value):
-        raise RuntimeError("cannot convert float NaN to integer" if value != value else "cannot convert float infinity to integer")
+        raise RuntimeError(
+            "cannot convert float NaN to integer" if value != value else "cannot convert float infinity to integer"
+        )
     return np.asarray(value)
 
 
@@ -327,7 +444,11 @@ def _sequence(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
     if target.kind in ("int", "uint"):
         for value in flat:
             _number(value, target)
-    layout = found.numpy if not (found is dt.float32 or found is dt.float16 or found is dt.bfloat16) else np.dtype(np.float64)
+    layout = (
+        found.numpy
+        if not (found is dt.float32 or found is dt.float16 or found is dt.bfloat16)
+        else np.dtype(np.float64)
+    )
     try:
         return np.array(flat, dtype=layout).reshape(shape), found
     except OverflowError:
@@ -336,7 +457,9 @@ def _sequence(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
 
 def _nested_shape(data: Any) -> tuple[int, ...]:
     shape = []
-    while isinstance(data, (list, tuple, range)) or (hasattr(data, "__len__") and not isinstance(data, (str, bytes, Tensor, np.ndarray))):
+    while isinstance(data, (list, tuple, range)) or (
+        hasattr(data, "__len__") and not isinstance(data, (str, bytes, Tensor, np.ndarray))
+    ):
         shape.append(len(data))
         if not len(data):
             break
@@ -360,13 +483,18 @@ def _flatten(data: Any, shape: tuple[int, ...], depth: int, flat: list[Any]) -> 
     if depth == len(shape):
         if not isinstance(data, (bool, int, float, complex)):
             if hasattr(data, "__len__"):
-                raise ValueError(f"expected {'number' if depth else 'sequence'}, got sequence of length {len(data)} at dim {depth}")
+                raise ValueError(
+                    f"expected {'number' if depth else 'sequence'}, got sequence of length {len(data)} at dim {depth}"
+                )
             raise TypeError(f"must be real number, not {type(data).__name__}")
         flat.append(data)
         return
     if not hasattr(data, "__len__"):
-        raise TypeError(f"expected a sequence of length {shape[depth]} at dim {depth}, got {type(data).__name__}") \
-            if not isinstance(data, (int, float)) else TypeError(f"expected sequence of length {shape[depth]} at dim {depth} (got {type(data).__name__})")
+        raise (
+            TypeError(f"expected a sequence of length {shape[depth]} at dim {depth}, got {type(data).__name__}")
+            if not isinstance(data, (int, float))
+            else TypeError(f"expected sequence of length {shape[depth]} at dim {depth} (got {type(data).__name__})")
+        )
     if len(data) != shape[depth]:
         raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(data)})")
     for entry in data:
@@ -394,7 +522,9 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
             "supported. (You can probably work around this by making a copy of your array  with array.copy().) "
         )
     if ndarray.dtype.byteorder == ">" or (ndarray.dtype.byteorder == "=" and False):
-        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported.")
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported."
+        )
     engine, native = resolve(None)
     kind = engine.kind(dt.from_numpy_dtype(ndarray.dtype), native)
     out = finish(kind.F.from_numpy(ndarray, native), kind)
@@ -412,13 +542,16 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
         found = dt.from_numpy_dtype(data.dtype)
         kind = kind_for(dtype or found, device)
         if kind.dtype is found:
-            return finish(kind.F.from_numpy(data if all(s >= 0 for s in data.strides) else data.copy(), kind.native_device), kind)
+            return finish(
+                kind.F.from_numpy(data if all(s >= 0 for s in data.strides) else data.copy(), kind.native_device), kind
+            )
     return tensor(data, dtype=dtype, device=device)
 
 
 @declare(method=False)
-def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None,
-            requires_grad: bool = False) -> Tensor:
+def asarray(
+    obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+) -> Tensor:
     """Returns an object as a tensor; `copy` True always copies, False never does."""
     out = as_tensor(obj, dtype, device)
     if copy:

@@ -5,20 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.elementwise import broadcast_shapes, convert
-from torchplug._core.inplace import assign, check_writable, rebase
+from torchplug._core.inplace import assign, check_writable
 from torchplug._core.modes import grad_enabled
-from torchplug._core.op import TENSOR_SPACE, Op, record
-from torchplug._core.tensor import MIRROR_LIMIT, Tensor, array_of, shape_of, wrap, write
+from torchplug._core.op import TENSOR_SPACE, Op
+from torchplug._core.tensor import MIRROR_LIMIT, Tensor, array_of, shape_of, write
 
 __all__ = ["copy_", "fill_", "zero_"]
 
-COPY = Op("copy_slices", ("input", "source"), tensors=("input", "source"), kernel="overwrite", forward=lambda F, x, y: y,
-          joint=lambda F, g: (None, g), node="CopyBackwards")
-FILL = Op("fill", ("input", "value"), tensors=("input",), kernel="fill", forward=lambda F, x, value: F.full_of(x, tuple(x.shape), value),
-          joint=lambda F, g: (None,), node="FillBackward0")
+COPY = Op(
+    "copy_slices",
+    ("input", "source"),
+    tensors=("input", "source"),
+    kernel="overwrite",
+    forward=lambda F, x, y: y,
+    joint=lambda F, g: (None, g),
+    node="CopyBackwards",
+)
+FILL = Op(
+    "fill",
+    ("input", "value"),
+    tensors=("input",),
+    kernel="fill",
+    forward=lambda F, x, value: F.full_of(x, tuple(x.shape), value),
+    joint=lambda F, g: (None,),
+    node="FillBackward0",
+)
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
@@ -55,7 +68,9 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     """Writes a number (or 0-d tensor) into every element; returns self."""
     if isinstance(value, Tensor):
         if shape_of(value):
-            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {len(shape_of(value))} dimensions.")
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {len(shape_of(value))} dimensions."
+            )
         if value._node is not None and grad_enabled():
             return copy_(self, value)
         value = value.item()
@@ -66,7 +81,13 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         from torchplug._core.inplace import shadow
 
         return assign(self, FILL(shadow(self, False), value))
-    if kind.mutable or not shape_of(self) or self.numel() <= MIRROR_LIMIT and self._cell is not None and self._view is not None:
+    if (
+        kind.mutable
+        or not shape_of(self)
+        or self.numel() <= MIRROR_LIMIT
+        and self._cell is not None
+        and self._view is not None
+    ):
         scalar = kind.scalar(value)
         if not kind.engine.is_tracing(scalar) and not (not kind.mutable and _traced(self)):
             write(self, None, np.asarray(value).astype(kind.dtype.numpy))

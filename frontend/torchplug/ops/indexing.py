@@ -7,21 +7,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
 from torchplug._core.elementwise import broadcast_shapes, convert
+from torchplug._core.host import host_array
 from torchplug._core.inplace import assign, check_writable, shadow
 from torchplug._core.kernels import composition
 from torchplug._core.keys import basic_key, read_key
 from torchplug._core.modes import grad_enabled
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import Tensor, array_of, shape_of, wrap, write_slice
-from torchplug._core.host import host_array
 from torchplug.ops.creation import tensor
 from torchplug.ops.filling import copy_, fill_
 from torchplug.ops.views import INDEX, SELECT
+from torchplug_spec import dtypes as dt
 
 __all__ = ["index_put_", "masked_fill", "nonzero"]
 
@@ -119,7 +119,9 @@ Op("index_backward", ("g", "index", "shape", "dims"), tensors=("g",), forward=_i
 def _index_put(F: Any, x: Any, value: Any, index: Any, dims: Shape, accumulate: bool) -> Any:
     rows, led, rest = _rows(F, x, dims)
     width = math.prod(rest)
-    flat_value = F.reshape(_to_rows(F, value, len(index.shape), rest, _landing(dims)), (math.prod(index.shape) * width,))
+    flat_value = F.reshape(
+        _to_rows(F, value, len(index.shape), rest, _landing(dims)), (math.prod(index.shape) * width,)
+    )
     places = F.add(
         F.reshape(F.multiply(F.reshape(index, (math.prod(index.shape),)), width), (math.prod(index.shape), 1)),
         F.host(np.arange(width, dtype=np.int64).reshape(1, width), index),
@@ -232,7 +234,12 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
         _write_view(view, value)
         return
     value = _as_value(value, view)
-    if len(tensors) == 1 and tensors[0][1]._kind.dtype in (dt.bool_, dt.uint8) and not shape_of(value) and value._node is None:
+    if (
+        len(tensors) == 1
+        and tensors[0][1]._kind.dtype in (dt.bool_, dt.uint8)
+        and not shape_of(value)
+        and value._node is None
+    ):
         mask = tensors[0][1]
         _check_mask(mask, tensors[0][0], shape_of(view))
         _masked_write(view, mask, tensors[0][0], value)
@@ -369,14 +376,19 @@ Tensor.index_put_ = index_put_  # type: ignore[attr-defined]
 # ---- masks -----------------------------------------------------------------------------------------------------------
 
 
-@declare(dtypes=("float", "int", "bool"), samples=lambda make: [Sample(make(3, 4)), Sample(make(5)), Sample(make())],
-         differentiable=False)
+@declare(
+    dtypes=("float", "int", "bool"),
+    samples=lambda make: [Sample(make(3, 4)), Sample(make(5)), Sample(make())],
+    differentiable=False,
+)
 def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
     """Returns the indices of non-zero elements, int64 of shape (n, ndim), or a tuple of ndim vectors."""
     found = host_array(input).nonzero() if shape_of(input) else np.atleast_1d(host_array(input)).nonzero()
     kind = input._kind.to(dt.int64)
     if as_tuple:
-        return tuple(wrap(kind.F.from_numpy(np.ascontiguousarray(column), kind.native_device), kind) for column in found)
+        return tuple(
+            wrap(kind.F.from_numpy(np.ascontiguousarray(column), kind.native_device), kind) for column in found
+        )
     if not shape_of(input):
         stacked = np.empty((len(found[0]), 0), np.int64)
     else:
@@ -397,8 +409,12 @@ def _mask_samples(make: Any) -> Iterable[Sample]:
 
 
 def _mask_errors() -> Iterable[Sample]:
-    yield Sample(np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32), 1.0,
-                 error=(RuntimeError, "masked_fill_ only supports boolean masks, but got mask with dtype"))
+    yield Sample(
+        np.zeros((2, 3), np.float32),
+        np.zeros((2, 3), np.float32),
+        1.0,
+        error=(RuntimeError, "masked_fill_ only supports boolean masks, but got mask with dtype"),
+    )
 
 
 @declare(op=MASKED_FILL, samples=_mask_samples, errors=_mask_errors, inplace=True, dtypes=("float", "complex"))
@@ -417,7 +433,9 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 
 def _c_name(dtype: Any) -> str:
-    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "uint8": "unsigned char"}.get(dtype.name, dtype.name)
+    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "uint8": "unsigned char"}.get(
+        dtype.name, dtype.name
+    )
 
 
 @declare(samples=lambda make: [Sample(make(2, 3), np.array([[True, False, True], [False, True, False]]))])
@@ -434,7 +452,10 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     return write_out(out, made, "masked_select")
 
 
-@declare(inplace=True, samples=lambda make: [Sample(make(2, 3), np.array([[True, False, True], [False, True, False]]), make(4))])
+@declare(
+    inplace=True,
+    samples=lambda make: [Sample(make(2, 3), np.array([[True, False, True], [False, True, False]]), make(4))],
+)
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """Returns `input` with the elements where `mask` is True taken from `source` in order."""
     if mask._kind.dtype is not dt.bool_:
@@ -442,7 +463,9 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     shape = broadcast_shapes(shape_of(input), shape_of(mask))
     places = nonzero(mask.expand(shape).reshape(-1)).reshape(-1)
     if places.numel() > source.numel():
-        raise RuntimeError("masked_scatter: expected `source` to have at least as many elements as the mask has True values")
+        raise RuntimeError(
+            "masked_scatter: expected `source` to have at least as many elements as the mask has True values"
+        )
     picked = source.reshape(-1)[: places.numel()]
     return index_put_(input.expand(shape).reshape(-1).clone(), (places,), picked).reshape(shape)
 
@@ -493,11 +516,24 @@ def _scatter_x_rule(F: Any, g: Any, index: Any, dim: int, add: bool) -> Any:
     return g if add else F.scatter_along(g, F.zeros_of(g, tuple(index.shape)), index, dim, False)
 
 
-GATHER = Op("gather", ("x", "index", "dim"), tensors=("x",), kernel="take_along", forward=_gather, rules={"x": _gather_back})
-SCATTER = Op("scatter", ("x", "src", "index", "dim", "add"), tensors=("x", "src"), kernel="scatter_along", forward=_scatter_along,
-             rules={"x": _scatter_x_rule, "src": _scatter_src_rule})
-SCATTER_ADD = Op("scatter_add", ("x", "src", "index", "dim", "add"), tensors=("x", "src"), kernel="scatter_along",
-                 rules={"x": _scatter_x_rule, "src": _scatter_src_rule})
+GATHER = Op(
+    "gather", ("x", "index", "dim"), tensors=("x",), kernel="take_along", forward=_gather, rules={"x": _gather_back}
+)
+SCATTER = Op(
+    "scatter",
+    ("x", "src", "index", "dim", "add"),
+    tensors=("x", "src"),
+    kernel="scatter_along",
+    forward=_scatter_along,
+    rules={"x": _scatter_x_rule, "src": _scatter_src_rule},
+)
+SCATTER_ADD = Op(
+    "scatter_add",
+    ("x", "src", "index", "dim", "add"),
+    tensors=("x", "src"),
+    kernel="scatter_along",
+    rules={"x": _scatter_x_rule, "src": _scatter_src_rule},
+)
 
 
 def _checked_index(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Any, int]:
@@ -506,7 +542,11 @@ def _checked_index(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[A
     size, shape = shape_of(input), shape_of(index)
     dim = wrap_dim(dim, len(size))
     if len(size or (1,)) != len(shape or (1,)):
-        what = "Index tensor must have the same number of dimensions as " + ("input" if name == "gather" else "self") + " tensor"
+        what = (
+            "Index tensor must have the same number of dimensions as "
+            + ("input" if name == "gather" else "self")
+            + " tensor"
+        )
         raise RuntimeError(what)
     F = input._kind.F
     raw = array_of(index)
@@ -570,7 +610,9 @@ def _scatter_checks(name: str, input: Tensor, dim: int, index: Tensor, src: Any)
 
 
 @declare(op=SCATTER, samples=_scatter_samples, inplace=True)
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
     """Returns `input` with out[index[i][j]][j] = src[i][j] (for dim 0); `src` may be a number; reduce "add" or "multiply"."""
     source = src if src is not None else value
     raw, dim, source = _scatter_checks("scatter", input, dim, index, source)
@@ -589,7 +631,9 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 @declare(inplace=True, samples=lambda make: [Sample(make(3, 4), 0, np.array([[0, 2, 1, 0]]), make(1, 4), "sum")])
-def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
+def scatter_reduce(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
     """Returns `input` with src reduced ("sum", "prod", "mean", "amax", "amin") into the places the index names."""
     raw, dim, src = _scatter_checks("scatter_reduce", input, dim, index, src)
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
@@ -603,7 +647,15 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
         if reduce == "sum":
             return total
         ones = src.new_ones(shape_of(src))
-        count = SCATTER_ADD(input.new_ones(shape_of(input)) if include_self else scatter(input.new_ones(shape_of(input)), dim, index, 0), ones, raw, dim, True)
+        count = SCATTER_ADD(
+            input.new_ones(shape_of(input))
+            if include_self
+            else scatter(input.new_ones(shape_of(input)), dim, index, 0),
+            ones,
+            raw,
+            dim,
+            True,
+        )
         return total / count
     return _reduce_by_rank(base, dim, index, src, reduce)
 
@@ -633,12 +685,20 @@ def _line(name: str, index: Tensor, input: Tensor, dim: int) -> Any:
     return input._kind.F.reshape(input._kind.F.astype(raw, dt.int64), (index.numel(),))
 
 
-SELECT_ROWS = Op("index_select", ("x", "indices", "axis"), tensors=("x",), kernel="take", rules={
-    "x": lambda F, g, x_shape, indices, axis: F.take_backward(g, indices, x_shape, axis)})
+SELECT_ROWS = Op(
+    "index_select",
+    ("x", "indices", "axis"),
+    tensors=("x",),
+    kernel="take",
+    rules={"x": lambda F, g, x_shape, indices, axis: F.take_backward(g, indices, x_shape, axis)},
+)
 
 
-@declare(op=SELECT_ROWS, samples=lambda make: [Sample(make(3, 4), 1, np.array([0, 2, 2])), Sample(make(5), 0, np.array([4]))],
-         dtypes=("float", "complex", "int"))
+@declare(
+    op=SELECT_ROWS,
+    samples=lambda make: [Sample(make(3, 4), 1, np.array([0, 2, 2])), Sample(make(5), 0, np.array([4]))],
+    dtypes=("float", "complex", "int"),
+)
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the entries of one dimension named by an index vector."""
     size = shape_of(input)
@@ -658,14 +718,22 @@ def _along(input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: b
     dim = wrap_dim(dim, len(shape_of(input)))
     rows = wrap(_line(name, index, input, dim), input._kind.to(dt.int64))
     if source._kind.dtype is not input._kind.dtype:
-        raise RuntimeError(f"{name}(): self ({_type(input)}) and source ({_type(source)}) must have the same scalar type")
+        raise RuntimeError(
+            f"{name}(): self ({_type(input)}) and source ({_type(source)}) must have the same scalar type"
+        )
     return PUT(input, source, array_of(rows), (dim,), accumulate)
 
 
 _index_rows = np.array([0, 2])
 
 
-@declare(inplace=True, samples=lambda make: [Sample(make(3, 4), 0, _index_rows, make(2, 4)), Sample(make(3, 4), 1, _index_rows, make(3, 2))])
+@declare(
+    inplace=True,
+    samples=lambda make: [
+        Sample(make(3, 4), 0, _index_rows, make(2, 4)),
+        Sample(make(3, 4), 1, _index_rows, make(3, 2)),
+    ],
+)
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """Returns `input` with `alpha * source` added at the entries of one dimension that the index vector names."""
     return _along(input, dim, index, source if alpha == 1 else source * alpha, True, "index_add")
@@ -691,7 +759,11 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     """Returns the elements at flat places, of the shape of `index`."""
     if index._kind.dtype is not dt.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {_type(index)}")
-    return gather_by(input.reshape(-1), [(0, index)]) if shape_of(index) else gather_by(input.reshape(-1), [(0, index.reshape(1))]).reshape(())
+    return (
+        gather_by(input.reshape(-1), [(0, index)])
+        if shape_of(index)
+        else gather_by(input.reshape(-1), [(0, index.reshape(1))]).reshape(())
+    )
 
 
 @declare(samples=lambda make: [Sample(make(3, 4), np.array([[0, 2, 1, 1]]), 0)])
@@ -704,7 +776,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     width, length = size[dim], shape[dim]
     size[dim] = shape[dim] = 1
     common = list(broadcast_shapes(tuple(size), tuple(shape)))
-    return gather(input.expand(*common[:dim], width, *common[dim + 1 :]), dim, indices.expand(*common[:dim], length, *common[dim + 1 :]))
+    return gather(
+        input.expand(*common[:dim], width, *common[dim + 1 :]),
+        dim,
+        indices.expand(*common[:dim], length, *common[dim + 1 :]),
+    )
 
 
 @declare(differentiable=False)

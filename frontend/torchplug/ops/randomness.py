@@ -5,24 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import declare
-from torchplug._core.dims import as_shape
+from torchplug._core.host import host_array
 from torchplug._core.inplace import assign, check_writable, write_out
 from torchplug._core.kind import Kind
 from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.random import Generator, draw
-from torchplug._core.tensor import Tensor, shape_of, wrap, write
-from torchplug._core.host import host_array
+from torchplug._core.tensor import Tensor, shape_of, write
 from torchplug.ops.creation import _checked_shape, finish, kind_for, kind_like
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["bernoulli_mask", "normal", "rand", "randint", "randn", "randperm"]
 
 
-def bernoulli_mask(shape: tuple[int, ...], keep_probability: float, kind: Kind, generator: Generator | None = None) -> Tensor:
+def bernoulli_mask(
+    shape: tuple[int, ...], keep_probability: float, kind: Kind, generator: Generator | None = None
+) -> Tensor:
     """Returns zeros and ones of `kind`, one with `keep_probability`, as F.dropout draws them."""
     return draw(kind, generator, "dropout_mask", shape, 1.0 - keep_probability, kind.dtype.numpy)
 
@@ -36,9 +37,18 @@ def _sizes(size: tuple, keywords: dict[str, Any], name: str) -> tuple[int, ...]:
 
 
 def _float_factory(name: str, doc: str) -> Any:
-    def function(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None,
-                 layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, names: Any = None,
-                 **keywords: Any) -> Tensor:
+    def function(
+        *size: Any,
+        generator: Generator | None = None,
+        out: Tensor | None = None,
+        dtype: DType | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        names: Any = None,
+        **keywords: Any,
+    ) -> Tensor:
         shape = _sizes(size, keywords, name)
         kind = kind_for(dtype, device)
         _need_float(kind, name)
@@ -46,13 +56,25 @@ def _float_factory(name: str, doc: str) -> Any:
         made = finish(made._array, kind, requires_grad)
         return made if out is None else write_out(out, made, name)
 
-    def like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-             memory_format: Any = None, generator: Generator | None = None, pin_memory: bool = False) -> Tensor:
+    def like(
+        input: Tensor,
+        *,
+        dtype: DType | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        memory_format: Any = None,
+        generator: Generator | None = None,
+        pin_memory: bool = False,
+    ) -> Tensor:
         kind = kind_like(input, dtype, device)
         _need_float(kind, name)
         return finish(draw(kind, generator, name, shape_of(input), kind.dtype.numpy)._array, kind, requires_grad)
 
-    for made, known, text in ((function, name, doc), (like, f"{name}_like", doc.replace("the given size", "the size of `input`"))):
+    for made, known, text in (
+        (function, name, doc),
+        (like, f"{name}_like", doc.replace("the given size", "the size of `input`")),
+    ):
         made.__name__ = made.__qualname__ = known
         made.__doc__, made.__module__ = text, "torchplug"
         declare(method=False)(made)
@@ -61,7 +83,9 @@ def _float_factory(name: str, doc: str) -> Any:
 
 def _need_float(kind: Kind, name: str) -> None:
     if not kind.inexact:
-        raise NotImplementedError(f'"{_KERNELS.get(name, name)}" not implemented for \'{scalar_type_name(kind.dtype)}\'')
+        raise NotImplementedError(
+            f"\"{_KERNELS.get(name, name)}\" not implemented for '{scalar_type_name(kind.dtype)}'"
+        )
 
 
 _KERNELS = {"rand": "check_uniform_bounds", "randn": "normal_kernel_cpu"}
@@ -71,9 +95,19 @@ randn = _float_factory("randn", """Returns normal numbers with mean 0 and varian
 
 
 @declare(method=False)
-def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
-            dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-            pin_memory: bool = False) -> Tensor:
+def randint(
+    low: Any,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Returns integers uniform in [low, high): `randint(high, size)` or `randint(low, high, size)`, int64 unless given."""
     if size is None:
         low, high, size = 0, low, high
@@ -81,7 +115,7 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generato
         low, high = 0, low
     low, high = int(low), int(high)
     if size is None:
-        raise TypeError("randint() missing 1 required positional arguments: \"size\"")
+        raise TypeError('randint() missing 1 required positional arguments: "size"')
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     kind = kind_for(dtype or dt.int64, device)
@@ -91,17 +125,37 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generato
 
 
 @declare(method=False)
-def randint_like(input: Tensor, low: Any, high: Any = None, *, dtype: DType | None = None, device: Any = None, layout: Any = None,
-                 requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def randint_like(
+    input: Tensor,
+    low: Any,
+    high: Any = None,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """Returns integers uniform in [low, high) of the size, dtype and device of `input`."""
     kind = kind_like(input, dtype, device)
     low, high = (0, low) if high is None else (low, high)
-    return finish(draw(kind, None, "randint", shape_of(input), int(low), int(high), kind.dtype.numpy)._array, kind, requires_grad)
+    return finish(
+        draw(kind, None, "randint", shape_of(input), int(low), int(high), kind.dtype.numpy)._array, kind, requires_grad
+    )
 
 
 @declare(method=False)
-def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: DType = dt.int64, layout: Any = None,
-             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType = dt.int64,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Returns a random permutation of 0 ... n - 1."""
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got{n}")
@@ -111,8 +165,18 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
 
 
 @declare(method=False)
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None,
-           dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Returns normal numbers; `mean` and `std` are numbers with a `size`, or tensors that give it."""
     if size is not None:
         kind = kind_for(dtype, device)
@@ -121,7 +185,9 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
     else:
         template = mean if isinstance(mean, Tensor) else std
         if not isinstance(template, Tensor):
-            raise TypeError("normal() received an invalid combination of arguments - got (float, float), expected a size or a tensor")
+            raise TypeError(
+                "normal() received an invalid combination of arguments - got (float, float), expected a size or a tensor"
+            )
         kind = template._kind
         values = [host_array(part) if isinstance(part, Tensor) else float(part) for part in (mean, std)]
         made = draw(kind, generator, "normal_arrays", *values)
@@ -135,7 +201,9 @@ def _need_std(std: Any) -> None:
 
 
 @declare()
-def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
+) -> Tensor:
     """Returns ones with the probabilities that `input` holds (or with `p`), zeros elsewhere."""
     kind = input._kind
     if p is not None:
@@ -149,12 +217,20 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
 
 
 @declare()
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
-                out: Tensor | None = None) -> Tensor:
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """Returns `num_samples` indices per row, drawn with the weights of the row, int64."""
     shape = shape_of(input)
     if not input._kind.dtype.is_floating_point:
-        raise RuntimeError("multinomial only supports floating-point dtypes for input, got: " + scalar_type_name(input._kind.dtype))
+        raise RuntimeError(
+            "multinomial only supports floating-point dtypes for input, got: " + scalar_type_name(input._kind.dtype)
+        )
     if not 1 <= len(shape) <= 2:
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if num_samples <= 0:
@@ -201,7 +277,7 @@ def _bind(name: str, defaults: tuple, args: tuple, keywords: dict[str, Any]) -> 
     for parameter, default in defaults[len(args) :]:
         values.append(keywords.pop(parameter, default))
     if keywords or len(values) > len(defaults):
-        raise TypeError(f"{name}_() got unexpected arguments {list(keywords) or args[len(defaults):]}")
+        raise TypeError(f"{name}_() got unexpected arguments {list(keywords) or args[len(defaults) :]}")
     return [value.item() if isinstance(value, Tensor) else value for value in values]
 
 
@@ -217,9 +293,17 @@ def _check_normal(kind: Kind, mean: float, std: float) -> None:
     _need_float(kind, "randn")
 
 
-_fill("uniform", "Fills self with numbers uniform in [from, to); returns self.", "uniform", (("from", 0.0), ("to", 1.0)), _check_uniform)
+_fill(
+    "uniform",
+    "Fills self with numbers uniform in [from, to); returns self.",
+    "uniform",
+    (("from", 0.0), ("to", 1.0)),
+    _check_uniform,
+)
 _fill("normal", "Fills self with normal numbers; returns self.", "normal", (("mean", 0.0), ("std", 1.0)), _check_normal)
-_fill("exponential", "Fills self with exponential numbers of rate lambd; returns self.", "exponential", (("lambd", 1.0),))
+_fill(
+    "exponential", "Fills self with exponential numbers of rate lambd; returns self.", "exponential", (("lambd", 1.0),)
+)
 _fill("geometric", "Fills self with geometric numbers; returns self.", "geometric", (("p", 0.5),))
 _fill("log_normal", "Fills self with exp of normal numbers; returns self.", "log_normal", (("mean", 1.0), ("std", 2.0)))
 _fill("cauchy", "Fills self with Cauchy numbers; returns self.", "cauchy", (("median", 0.0), ("sigma", 1.0)))

@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
 
 from torchplug._core import geometry as geo
 from torchplug._core.kernels import composition
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import Tensor, wrap
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__: list[str] = []
 
@@ -166,7 +166,14 @@ def _take_backward(F: Any, g: Any, indices: Any, shape: Shape, axis: int) -> Any
     return F.reshape(F.scatter_add(F.zeros_of(flat, (math.prod(shape),)), places, flat), shape)
 
 
-Op("take", ("x", "indices", "axis"), tensors=("x",), kernel="take", node="IndexSelectBackward0", rules={"x": _take_back})
+Op(
+    "take",
+    ("x", "indices", "axis"),
+    tensors=("x",),
+    kernel="take",
+    node="IndexSelectBackward0",
+    rules={"x": _take_back},
+)
 Op("take_backward", ("g", "indices", "shape", "axis"), tensors=("g",), forward=_take_backward, rules={
     "g": lambda F, g, indices, axis: F.take(g, indices, axis),
 })  # fmt: skip
@@ -182,12 +189,24 @@ def _cast_rule(F: Any, g: Any, x_dtype: DType) -> Any:
     return F.astype(g, x_dtype)
 
 
-CAST = Op("to_copy", ("x", "dtype", "x_dtype"), tensors=("x",), forward=lambda F, x, dtype, x_dtype: F.astype(x, dtype),
-          rules={"x": _cast_rule}, node="ToCopyBackward0")
+CAST = Op(
+    "to_copy",
+    ("x", "dtype", "x_dtype"),
+    tensors=("x",),
+    forward=lambda F, x, dtype, x_dtype: F.astype(x, dtype),
+    rules={"x": _cast_rule},
+    node="ToCopyBackward0",
+)
 TENSOR_SPACE.astype = lambda x, dtype: CAST(x, dtype, x._kind.dtype) if x._kind.dtype is not dtype else x
 
-MOVE = Op("move", ("x", "device", "home"), tensors=("x",), forward=lambda F, x, device, home: F.backend.to_device(x, device),
-          rules={"x": lambda F, g, home: F.to_device(g, home)}, node="ToCopyBackward0")
+MOVE = Op(
+    "move",
+    ("x", "device", "home"),
+    tensors=("x",),
+    forward=lambda F, x, device, home: F.backend.to_device(x, device),
+    rules={"x": lambda F, g, home: F.to_device(g, home)},
+    node="ToCopyBackward0",
+)
 
 
 def _to_device(x: Tensor, device: str) -> Tensor:
@@ -209,7 +228,9 @@ def _concat(F: Any, g: Any, arrays_shape: tuple[Shape, ...], axis: int) -> list[
     return pieces
 
 
-CONCAT = Op("cat", ("arrays", "axis"), tensors=("arrays",), kernel="concat", variadic=True, joint=_concat, node="CatBackward0")
+CONCAT = Op(
+    "cat", ("arrays", "axis"), tensors=("arrays",), kernel="concat", variadic=True, joint=_concat, node="CatBackward0"
+)
 
 
 @composition

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from torchplug_spec import DType
-
 from torchplug._core import geometry as geo
 from torchplug._core import lens as lenses
 from torchplug._core.declare import Sample, declare
-from torchplug._core.dims import as_shape, index_error, infer_shape, wrap_dim, wrap_dims
+from torchplug._core.dims import as_shape, infer_shape, wrap_dim, wrap_dims
 from torchplug._core.op import TENSOR_SPACE, Op, ViewOp
 from torchplug._core.tensor import Tensor, alias, geometry_of, shape_of
+from torchplug_spec import DType
 
 __all__ = [
     "as_strided", "chunk", "contiguous", "detach", "diagonal", "expand", "expand_as", "flatten", "imag", "movedim", "narrow",
@@ -41,7 +40,14 @@ IMAG_PART = ViewOp("imag", lenses.PART, ("part",))
 SPLIT = ViewOp("split", lenses.INDEX, ("key",))
 UNBIND = ViewOp("unbind", lenses.INDEX, ("key",))
 ALIAS = ViewOp("alias", lenses.RESHAPE, ("shape",))
-CLONE = Op("clone", ("input",), tensors=("input",), kernel="clone", forward=lambda F, x: F.copy(x), rules={"input": lambda F, g: g})
+CLONE = Op(
+    "clone",
+    ("input",),
+    tensors=("input",),
+    kernel="clone",
+    forward=lambda F, x: F.copy(x),
+    rules={"input": lambda F, g: g},
+)
 
 TENSOR_SPACE.slice = INDEX
 TENSOR_SPACE.permute_dims = PERMUTE
@@ -95,7 +101,9 @@ def _view_dtype(input: Tensor, dtype: DType) -> Tensor:
     size, stride, offset = geometry_of(input)
     if old != new:
         if not size:
-            raise RuntimeError("self.dim() cannot be 0 to view a tensor as a different dtype with a different element size")
+            raise RuntimeError(
+                "self.dim() cannot be 0 to view a tensor as a different dtype with a different element size"
+            )
         if stride[-1] != 1:
             raise RuntimeError(
                 f"self.stride(-1) must be 1 to view {_name(input._kind.dtype)} as {_name(dtype)} (different element sizes), but "
@@ -147,8 +155,15 @@ def _dense(input: Tensor) -> Tensor:
     return CONTIGUOUS(input)
 
 
-CONTIGUOUS = Op("contiguous", ("input",), tensors=("input",), kernel="dense", forward=lambda F, x: F.copy(x),
-                rules={"input": lambda F, g: g}, node="CloneBackward0")
+CONTIGUOUS = Op(
+    "contiguous",
+    ("input",),
+    tensors=("input",),
+    kernel="dense",
+    forward=lambda F, x: F.copy(x),
+    rules={"input": lambda F, g: g},
+    node="CloneBackward0",
+)
 
 
 @declare(public=False, samples=lambda make: [Sample(make(3, 4))])
@@ -224,8 +239,11 @@ def _swapped(ndim: int, dim0: int, dim1: int) -> tuple[int, ...]:
     return tuple(axes)
 
 
-@declare(op=TRANSPOSE, samples=lambda make: [Sample(make(2, 3, 4), 0, 2), Sample(make(2, 3), -1, 0)],
-         aliases=("swapaxes", "swapdims"))
+@declare(
+    op=TRANSPOSE,
+    samples=lambda make: [Sample(make(2, 3, 4), 0, 2), Sample(make(2, 3), -1, 0)],
+    aliases=("swapaxes", "swapdims"),
+)
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Returns a view with two dimensions exchanged."""
     ndim = len(shape_of(input))
@@ -247,7 +265,9 @@ def t(input: Tensor) -> Tensor:
     return T(input, tuple(reversed(range(ndim))))
 
 
-@declare(samples=lambda make: [Sample(make(2, 3, 4), 0, 2), Sample(make(2, 3, 4), (0, 1), (1, 2))], aliases=("moveaxis",))
+@declare(
+    samples=lambda make: [Sample(make(2, 3, 4), 0, 2), Sample(make(2, 3, 4), (0, 1), (1, 2))], aliases=("moveaxis",)
+)
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Returns a view with dimensions moved to other places, the rest in order."""
     ndim = len(shape_of(input))
@@ -255,7 +275,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     targets = wrap_dims((destination,) if isinstance(destination, int) else destination, ndim)
     if len(sources) != len(targets):
         raise RuntimeError(
-            "movedim: Invalid source or destination dims: source (" + f"{list(sources)} dims) should contain the same number of "
+            "movedim: Invalid source or destination dims: source ("
+            + f"{list(sources)} dims) should contain the same number of "
             f"dims as destination ({list(targets)} dims)"
         )
     order = [dim for dim in range(ndim) if dim not in sources]
@@ -288,8 +309,12 @@ def _expand_errors() -> Iterable[Sample]:
     yield Sample(np.zeros((3, 4), np.float32), (5, 4), error=(RuntimeError, "must match the existing size (3)"))
 
 
-@declare(op=EXPAND, public=False, errors=_expand_errors,
-         samples=lambda make: [Sample(make(3, 1), (3, 4)), Sample(make(3), (2, -1)), Sample(make(), (2, 2))])
+@declare(
+    op=EXPAND,
+    public=False,
+    errors=_expand_errors,
+    samples=lambda make: [Sample(make(3, 1), (3, 4)), Sample(make(3), (2, -1)), Sample(make(), (2, 2))],
+)
 def expand(input: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
     """Returns a view stretched to `sizes` (-1 keeps a size): stretched dimensions have stride 0."""
     shape, size = as_shape(sizes), shape_of(input)
@@ -363,9 +388,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     dim = wrap_dim(dim, len(size))
     index = int(index)
     if not -size[dim] <= index < size[dim]:
-        raise IndexError(
-            f"select(): index {index} out of range for tensor of size {list(size)} at dimension {dim}"
-        )
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(size)} at dimension {dim}")
     return SELECT(input, _whole(size, dim, index % size[dim]))
 
 
@@ -376,7 +399,9 @@ def _multi(views: list[Tensor]) -> tuple[Tensor, ...]:
     return tuple(views)
 
 
-@declare(op=SPLIT, samples=lambda make: [Sample(make(7, 2), 3), Sample(make(6, 2), (1, 2, 3)), Sample(make(2, 6), 2, 1)])
+@declare(
+    op=SPLIT, samples=lambda make: [Sample(make(7, 2), 3), Sample(make(6, 2), (1, 2, 3)), Sample(make(2, 6), 2, 1)]
+)
 def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Returns views of consecutive pieces along `dim`: of one size (the last may be shorter), or of the listed sizes."""
     size = shape_of(input)
@@ -388,8 +413,9 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
         step = split_size_or_sections
         if step < 0 or (step == 0 and total):
             raise RuntimeError(
-                f"split expects split_size be non-negative, but got split_size={step}" if step < 0 else
-                f"split_size can only be 0 if dimension size is 0, but got dimension size of {total}"
+                f"split expects split_size be non-negative, but got split_size={step}"
+                if step < 0
+                else f"split_size can only be 0 if dimension size is 0, but got dimension size of {total}"
             )
         sections = [min(step, total - start) for start in range(0, total, step)] if total else [0]
     else:
@@ -436,7 +462,11 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         for piece in range(indices_or_sections):
             cuts.append(cuts[-1] + share + (piece < extra))
     else:
-        cuts = [0, *(min(max(cut + total if cut < 0 else cut, 0), total) for cut in map(int, indices_or_sections)), total]
+        cuts = [
+            0,
+            *(min(max(cut + total if cut < 0 else cut, 0), total) for cut in map(int, indices_or_sections)),
+            total,
+        ]
     pieces = [slice(first, max(first, last), 1) for first, last in zip(cuts, cuts[1:], strict=False)]
     return tuple(INDEX(input, _whole(size, dim, piece)) for piece in pieces)
 
@@ -531,15 +561,19 @@ def view_as_complex(input: Tensor) -> Tensor:
     """Returns a view of a float tensor whose last dimension of length 2 holds the parts of complex numbers."""
     dtype = input._kind.dtype
     if not dtype.is_floating_point:
-        raise RuntimeError(f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
-                           f"{_name(dtype)}")
+        raise RuntimeError(
+            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+            f"{_name(dtype)}"
+        )
     size, stride, offset = geometry_of(input)
     if not size or size[-1] != 2:
-        raise RuntimeError("Tensor must have a last dimension of size 2" if size else "Input tensor must have one or more dimensions")
+        raise RuntimeError(
+            "Tensor must have a last dimension of size 2" if size else "Input tensor must have one or more dimensions"
+        )
     if stride[-1] != 1:
         raise RuntimeError("Tensor must have a last dimension with stride 1")
     if any(step % 2 for step in stride[:-1]):
-        raise RuntimeError(f"Tensor must have a stride divisible by 2 for all but last dimension")
+        raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
     if offset % 2:
         raise RuntimeError("Tensor must have a storage_offset divisible by 2")
     return VIEW_AS_COMPLEX(input, dtype=dtype.to_complex())
