@@ -80,8 +80,8 @@ RMSNorm(3) : 4,3
 RMSNorm((2, 3), 1e-3, False) : 4,2,3
 LocalResponseNorm(2) : 2,5,3
 LocalResponseNorm(3, 1e-2, 0.5, 2.0) : 2,5,3,3
-CrossMapLRN2d(3) : 2,5,2,2
-CrossMapLRN2d(2, 0.1, 0.5, 2) : 2,5,2,2
+CrossMapLRN2d(3) : -
+CrossMapLRN2d(2, 0.1, 0.5, 2) : -
 Dropout() : 4,30
 Dropout(0.2, True) : -
 Dropout1d() : 4,5,3
@@ -213,7 +213,8 @@ Fold(3, 2) : 2,4,4
 Fold((3, 4), 2, 1, 1, 2) : 2,4,6
 Unfold(2) : 2,3,4,4
 Unfold((2, 3), padding=1) : 2,3,4,4
-AdaptiveLogSoftmaxWithLoss(8, 10, [3, 6]) : 4,8 & 4n
+AdaptiveLogSoftmaxWithLoss(8, 10, [1, 2]) : 4,8 & 4n
+AdaptiveLogSoftmaxWithLoss(16, 10, [3, 6]) : 4,16 & 4n
 AdaptiveLogSoftmaxWithLoss(8, 10, [3], 2.0, True) : 8 & n
 LazyLinear(3) : 4,2
 LazyLinear(3, False) : 4,2
@@ -226,7 +227,7 @@ LazyConvTranspose3d(3, 2) : 2,3,2,2,2
 LazyBatchNorm1d() : 4,3
 LazyBatchNorm2d(affine=False) : 4,3,2,2
 LazyBatchNorm3d() : 4,3,2,2,2
-LazyInstanceNorm1d() : 4,3,2
+LazyInstanceNorm1d() : 4,3,6
 LazyInstanceNorm2d() : 4,3,2,2
 LazyInstanceNorm3d() : 4,3,2,2,2
 """

@@ -56,7 +56,7 @@ def _compare(found: Any, expected: Any, rtol: float, atol: float, where: str) ->
         if not (isinstance(expected, Raised) and isinstance(found, Raised)):
             culprit = found if isinstance(found, Raised) else expected
             raise AssertionError(f"{where}: got {_shown(found)}, expected {_shown(expected)}") from culprit.error
-        assert found.text == expected.text, where
+        assert found.text == expected.text, f"{where}: {found.text} != {expected.text}"
     elif isinstance(expected, type):
         assert found.__name__ == expected.__name__, where
     elif hasattr(expected, "detach"):

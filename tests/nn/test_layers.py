@@ -69,6 +69,40 @@ def test_a_layer_evaluates_as_pytorchs(construction: str, shapes: str) -> None:
     assert_same(program, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("construction", ["CrossMapLRN2d(3)", "CrossMapLRN2d(2, 0.1, 0.5, 2)", "CrossMapLRN2d(6)"])
+def test_response_over_maps_has_pytorchs_values_and_the_gradient_of_them(construction: str) -> None:
+    # PyTorch's backward of this layer is not the derivative of its forward, so only the values are compared with it.
+    assert_same(lambda torch: build(torch, construction)(torch.rand(2, 5, 2, 3)))
+    x = torchplug.rand(1, 5, 1, 2, dtype=torchplug.float64).requires_grad_()
+    assert torchplug.autograd.gradcheck(build(torchplug, construction), x)
+
+
+def test_classes_of_an_adaptive_softmax_have_pytorchs_probabilities() -> None:
+    def program(torch: Any) -> Any:
+        layer = build(torch, "AdaptiveLogSoftmaxWithLoss(8, 10, [3, 6], 2.0)")
+        x = torch.randn(5, 8)
+        return layer.log_prob(x), layer.predict(x), layer.log_prob(x).exp().sum(1)
+
+    assert_same(program)
+
+
+@pytest.mark.parametrize("shapes", [((4, 8), (3,)), ((4, 8), (4, 1)), ((8,), (1,)), ((4, 8), ())])
+def test_an_adaptive_softmax_checks_its_inputs(shapes: tuple) -> None:
+    def program(torch: Any) -> Any:
+        layer = build(torch, "AdaptiveLogSoftmaxWithLoss(8, 10, [3, 6], 2.0)")
+        return layer(torch.zeros(shapes[0]), torch.zeros(shapes[1], dtype=torch.int64))
+
+    assert_same(program)
+
+
+@pytest.mark.parametrize("target", [-1, 10])
+def test_an_adaptive_softmax_checks_its_targets(target: int) -> None:
+    def program(torch: Any) -> Any:
+        return build(torch, "AdaptiveLogSoftmaxWithLoss(8, 10, [3, 6], 2.0)")(torch.zeros(1, 8), torch.tensor([target]))
+
+    assert_same(program)
+
+
 @pytest.mark.parametrize("construction", [c for c in CONSTRUCTIONS if "torch." not in c])
 def test_a_layer_survives_copying_and_pickling(construction: str) -> None:
     with warnings.catch_warnings():

@@ -99,7 +99,8 @@ def eye_(tensor: Tensor) -> Tensor:
     """Fills a matrix with the identity (ones on the diagonal of any shape); returns it."""
     if tensor.ndimension() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return _fill_from_host(tensor, np.eye(*shape_of(tensor)))
+    rows, columns = shape_of(tensor)
+    return _fill_from_host(tensor, np.eye(rows, columns))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:

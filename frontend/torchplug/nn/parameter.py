@@ -127,7 +127,7 @@ class _Uninitialized:
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        self._array, self._kind = value._array, value._kind
+        self._array, self._kind = value._array, value._kind  # type: ignore[misc]
 
     def share_memory_(self) -> Any:
         """Raises RuntimeError: there is no memory yet."""
@@ -138,7 +138,7 @@ class _Uninitialized:
             memo[id(self)] = self._again()
         return memo[id(self)]
 
-    def __reduce_ex__(self, protocol: int) -> Any:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         return type(self), self._arguments()
 
     def _again(self) -> Any:
@@ -163,7 +163,7 @@ class UninitializedParameter(_Uninitialized, Parameter):
     cls_to_become = Parameter
 
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: DType | None = None) -> Any:
-        made = _placed(cls, _empty(device, dtype))
+        made: Any = _placed(cls, _empty(device, dtype))
         return made.requires_grad_() if requires_grad else made
 
 
@@ -176,7 +176,7 @@ class UninitializedBuffer(_Uninitialized, Tensor):
     def __new__(
         cls, requires_grad: bool = False, device: Any = None, dtype: DType | None = None, persistent: bool = True
     ) -> Any:
-        made = _placed(cls, _empty(device, dtype))
+        made: Any = _placed(cls, _empty(device, dtype))
         made.persistent = persistent
         made._is_buffer = True
         return made.requires_grad_() if requires_grad else made

@@ -63,7 +63,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draws all weights anew."""
         self.head.reset_parameters()
-        for first, second in self.tail:  # type: ignore[misc]
+        clusters: Any = self.tail
+        for first, second in clusters:
             first.reset_parameters()
             second.reset_parameters()
 
@@ -77,9 +78,25 @@ class AdaptiveLogSoftmaxWithLoss(Module):
                 f"Target values should be in [0, {self.n_classes - 1}], but values in range [{low}, {high}] were "
                 "found. "
             )
-        output = self._log_prob(input).gather(1, target.unsqueeze(1)).squeeze(1)
+        output = self._log_prob_of(input, target)
         loss = (-output).mean()
         return _ASMoutput(output.squeeze(0) if unbatched else output, loss)
+
+    def _log_prob_of(self, input: Tensor, target: Tensor) -> Tensor:
+        """Returns the log-probability of each target, running only the clusters that hold one."""
+        column, found = target, []
+        for place, (low, high) in enumerate(zip(self.cutoffs, self.cutoffs[1:], strict=False)):
+            inside = (target >= low) & (target < high)
+            column = column.masked_fill(inside, self.shortlist_size + place)
+            rows = inside.nonzero().squeeze(1)
+            if rows.numel():
+                within = F.log_softmax(self.tail[place](input.index_select(0, rows)), dim=1)
+                offsets = (target.index_select(0, rows) - low).unsqueeze(1)
+                found.append((rows, within.gather(1, offsets).squeeze(1)))
+        output = F.log_softmax(self.head(input), dim=1).gather(1, column.unsqueeze(1)).squeeze(1)
+        for rows, within in found:
+            output = output.index_add(0, rows, within)
+        return output
 
     def _log_prob(self, input: Tensor) -> Tensor:
         from torchplug.ops.joining import cat

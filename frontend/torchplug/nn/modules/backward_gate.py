@@ -130,7 +130,7 @@ class BackwardGate:
 
 
 def _any_requires_grad(values: tuple, places: Sequence[int]) -> bool:
-    return grad_enabled() and any(values[place]._node is not None for place in places)
+    return bool(grad_enabled()) and any(values[place]._node is not None for place in places)
 
 
 def _replaced(values: tuple, places: Sequence[int], tensors: Sequence[Tensor]) -> tuple:

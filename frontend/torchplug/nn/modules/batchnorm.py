@@ -73,7 +73,7 @@ class _NormBase(Module):
     def reset_parameters(self) -> None:
         """Resets the statistics, sets weight to 1 and bias to 0."""
         self.reset_running_stats()
-        if self.affine:
+        if self.weight is not None:
             init.ones_(self.weight)
             if self.bias is not None:
                 init.zeros_(self.bias)
@@ -204,6 +204,8 @@ class SyncBatchNorm(_BatchNorm):
 class _LazyNormBase(LazyModuleMixin):
     """Learns `num_features` from the first input."""
 
+    num_batches_tracked: Any
+
     def __init__(
         self: Any,
         eps: float = 1e-5,
@@ -231,7 +233,7 @@ class _LazyNormBase(LazyModuleMixin):
     def reset_parameters(self: Any) -> None:
         """Resets statistics and parameters, once their shapes are known."""
         if not self.has_uninitialized_params() and self.num_features != 0:
-            super().reset_parameters()
+            super().reset_parameters()  # type: ignore[misc]
 
     def initialize_parameters(self: Any, input: Tensor) -> None:  # type: ignore[override]
         """Makes parameters and statistics for inputs like this one."""

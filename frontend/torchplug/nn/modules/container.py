@@ -134,6 +134,8 @@ def _check_sequential(other: Any) -> None:
 class ModuleList(Module):
     """Holds modules in a list; they are registered, nothing is computed."""
 
+    _modules: dict[str, Module]  # type: ignore[assignment]
+
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         if modules is not None:

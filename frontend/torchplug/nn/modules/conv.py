@@ -232,12 +232,12 @@ class _ConvTransposeNd(_ConvNd):
         if any(not low <= size <= high for low, size, high in zip(least, wanted, most, strict=True)):
             raise ValueError(
                 f"requested an output size of {output_size}, but valid sizes range from {least} to {most} (for an "
-                f"input of {input.size()[-count:]})"
+                f"input of {input.size()[2:]})"
             )
         return tuple(size - low for size, low in zip(wanted, least, strict=True))
 
     def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
-        convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.dimensions - 1]
+        convolve: Any = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.dimensions - 1]
         output_padding = self._output_padding(input, output_size)
         return convolve(
             input, self.weight, self.bias, self.stride, self.padding, output_padding, self.groups, self.dilation
@@ -293,7 +293,7 @@ class _LazyConv(LazyModuleMixin):
     def reset_parameters(self: Any) -> None:
         """Draws weight and bias anew, once their shapes are known."""
         if not self.has_uninitialized_params() and self.in_channels != 0:
-            super().reset_parameters()
+            super().reset_parameters()  # type: ignore[misc]
 
     def initialize_parameters(self: Any, input: Tensor, *args: Any, **kwargs: Any) -> None:
         """Makes the parameters for inputs like this one."""

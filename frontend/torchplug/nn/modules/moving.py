@@ -32,9 +32,11 @@ def apply_to_tensors(self: M, fn: Change, recurse: bool = True) -> M:
         if parameter is not None:
             _change_parameter(parameter, fn)
     for name, buffer in self._buffers.items():
+        if buffer is None:
+            continue
         if is_lazy(buffer):
             buffer.data = fn(buffer.data)
-        elif buffer is not None:
+        else:
             self._buffers[name] = fn(buffer)
     return self
 

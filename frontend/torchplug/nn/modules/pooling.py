@@ -205,7 +205,8 @@ class LPPool1d(_LPPoolNd):
     """(Σ xᵖ)^(1/p) of each window. Shape: (N, C, L) or (C, L)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.lp_pool1d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        kernel: Any = self.kernel_size
+        return F.lp_pool1d(input, float(self.norm_type), kernel, self.stride, self.ceil_mode)
 
 
 class LPPool2d(_LPPoolNd):

@@ -183,8 +183,8 @@ def _append(module: Module, name: str, parametrization: Module, unsafe: bool) ->
             if getattr(after, what) != getattr(before, what):
                 raise ValueError(
                     f"Registering a parametrization may not change the {what} of the tensor, unless the `unsafe` flag "
-                    f"is enabled.\nmodule.{name}.{what}: {getattr(before, what)}\nparametrization(module.{name}).{what}: "
-                    f"{getattr(after, what)}"
+                    f"is enabled.\nmodule.{name}.{what}: {getattr(before, what)}\n"
+                    f"parametrization(module.{name}).{what}: {getattr(after, what)}"
                 )
     chain.append(parametrization)
     chain.unsafe |= unsafe
@@ -200,7 +200,8 @@ def _no_pickle(self: Any) -> Any:
 
 def _deepcopy(self: Module, memo: dict[int, Any]) -> Module:
     """Copies a parametrized module; the copy has a class of its own, so that removing from one leaves the other."""
-    replica = type(self).__bases__[0].__new__(type(self).__bases__[0])
+    cls: Any = type(self).__bases__[0]
+    replica = cls.__new__(cls)
     memo[id(self)] = replica
     replica.__dict__.update(copy.deepcopy(self.__dict__, memo))
     _change_class(replica)
