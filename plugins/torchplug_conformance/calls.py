@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -86,7 +87,7 @@ class Call:
         A function that draws random numbers draws others in double precision, so its results are taken as they are.
         """
         plain = self.expected_types(layout)
-        if plain.error is not None or self._draws():
+        if plain.error is not None or has_drawn():
             return plain
         wide = self.widened()
         with double_precision():
@@ -98,13 +99,6 @@ class Call:
         args, kwargs = tree_map(widened, self.arguments)
         sample = Sample(*args, stated_gradient=self.sample.stated_gradient, **kwargs)
         return Call(self.declaration, sample, widened_dtype(self.dtype))
-
-    def _draws(self) -> bool:
-        """Says whether the reference run that has just ended took numbers from the default generator."""
-        stream = torchplug.default_generator.host
-        after = stream.get_state().copy()
-        torchplug.manual_seed(0)
-        return not np.array_equal(stream.get_state(), after)
 
     # ---- backward ---------------------------------------------------------------------------------------------------
 
@@ -140,6 +134,17 @@ class Call:
         leaves: list[Tensor] = []
         args, kwargs = tree_map(lambda value: _leaf(value, leaves, layout), self.arguments)
         return self.declaration.function(*args, **kwargs), leaves
+
+
+def has_drawn() -> bool:
+    """Says whether the call `attempt` has just made took numbers from the default generator: is its next one the first?"""
+    return float(torchplug.default_generator.host.rand((1,))[0]) != _first_number()
+
+
+@functools.cache
+def _first_number() -> float:
+    torchplug.manual_seed(0)
+    return float(torchplug.default_generator.host.rand((1,))[0])
 
 
 def _merged(plain: Any, precise: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from torchplug_conformance.tolerance import Tolerance
 from torchplug_conformance.trees import Leaf
+from torchplug_spec import DType
 
 __all__ = ["value_differences", "type_differences"]
 
@@ -42,13 +43,21 @@ def value_differences(got: Any, expected: Any, tolerance: Tolerance, where: str 
             yield from value_differences(one, other, tolerance, f"{where}[{place}]")
     elif isinstance(expected, Leaf):
         if isinstance(got, Leaf):
-            yield from _array_differences(got.values, expected.values, tolerance, where)
+            yield from _array_differences(got.values, _rounded(expected.values, got.dtype), tolerance, where)
         else:
             yield f"{where}: got {_shown(got)}, expected a tensor"
     elif isinstance(expected, (float, complex)) and isinstance(got, (int, float, complex)):
         yield from _array_differences(np.asarray(got), np.asarray(expected), tolerance, where)
     elif got != expected:
         yield f"{where}: got {got!r}, expected {expected!r}"
+
+
+def _rounded(expected: np.ndarray, dtype: DType) -> np.ndarray:
+    """Returns expected numbers as the type that holds the result can hold them: beyond its range is infinity."""
+    if dtype.kind != {"f": "float", "V": "float", "c": "complex"}.get(expected.dtype.kind):
+        return expected
+    with np.errstate(all="ignore"):
+        return expected.astype(dtype.numpy)
 
 
 def _array_differences(got: np.ndarray, expected: np.ndarray, tolerance: Tolerance, where: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from torchplug_conformance.layouts import LAYOUTS
 from torchplug_conformance.parts.forward import compare, primary_dtypes
 from torchplug_conformance.parts.views import view_cases
 from torchplug_conformance.reference import REFERENCE, on_backend
-from torchplug_conformance.trees import arrays_in, tree_map
+from torchplug_conformance.trees import arrays_in, tensors_in, tree_map
 from torchplug_spec import DType
 
 __all__ = ["cases"]
@@ -38,10 +38,11 @@ def check(subject: Subject, call: Call) -> Iterator[str]:
         if any(layout.fits(array) for array in arrays_in(call.arguments)):
             found = compare(subject, call.run(subject.name, layout), call.expected(layout), call.tolerance())
             yield from (f"{name} arguments: {difference}" for difference in found)
+    actions = [arguments_afterwards]
     if call.declaration.inplace and isinstance(call.sample.args[0], np.ndarray):
-        for write in (in_place, in_place_on_a_view):
-            found = _both(subject, call, write)
-            yield from (f"{write.__name__}: {difference}" for difference in found)
+        actions += [in_place, in_place_on_a_view]
+    for action in actions:
+        yield from (f"{action.__name__}: {difference}" for difference in _both(subject, call, action))
 
 
 def _both(subject: Subject, call: Call, action: Callable[[Call], Any]) -> Iterator[str]:
@@ -50,6 +51,13 @@ def _both(subject: Subject, call: Call, action: Callable[[Call], Any]) -> Iterat
             return attempt(lambda: action(call))
 
     yield from compare(subject, outcome(subject.name), outcome(REFERENCE), call.tolerance())
+
+
+def arguments_afterwards(call: Call) -> Any:
+    """A function leaves its arguments as they were, but for those it is there to update."""
+    args, kwargs = tree_map(to_tensor, call.arguments)
+    call.declaration.function(*args, **kwargs)
+    return tensors_in((args, kwargs))
 
 
 def in_place(call: Call) -> Any:
