@@ -22,7 +22,7 @@ LIBRARIES = {
     "torchplug_strict": {"numpy", "ml_dtypes"},
     "torchplug_cupy": {"numpy", "ml_dtypes", "cupy", "cupyx", "cupy_backends"},
     "torchplug_jax": {"numpy", "ml_dtypes", "jax", "jaxlib"},
-    "torchplug": {"numpy", "ml_dtypes", "pluggy", "safetensors", "matplotlib", "asv"},
+    "torchplug": {"numpy", "ml_dtypes", "pluggy", "safetensors", "matplotlib", "asv", "PIL"},
     "torchplug_conformance": {"numpy", "ml_dtypes", "pytest", "_pytest", "hypothesis", "xdist"},
 }
 
@@ -46,6 +46,7 @@ class Layers:
     """Groups of sibling modules, highest first; siblings of an independent group never import each other."""
 
     groups: tuple[tuple[tuple[str, ...], bool], ...]
+    container: str = ""
 
     def place(self, module: str) -> tuple[int, str] | None:
         """The index of `module`'s group and the member it belongs to; None for a module outside these layers."""
@@ -54,6 +55,10 @@ class Layers:
                 if module == member or module.startswith(member + "."):
                     return index, member
         return None
+
+    def lacks(self, module: str) -> bool:
+        """Whether `module` belongs to the container of these layers but to none of them."""
+        return bool(self.container) and module.startswith(self.container + ".") and self.place(module) is None
 
     def objection(self, importer: str, imported: str) -> str | None:
         """Why `importer` may not import `imported`; None when it may."""
@@ -75,7 +80,7 @@ def read_layers(pyproject: Path) -> list[Layers]:
         if contract["type"] == "layers":
             for container in contract.get("containers", [""]):
                 prefix = container + "." if container else ""
-                found.append(Layers(tuple(_group(text, prefix) for text in contract["layers"])))
+                found.append(Layers(tuple(_group(text, prefix) for text in contract["layers"]), container))
     return found
 
 
@@ -141,11 +146,20 @@ def objections(root: Path) -> list[str]:
     ours = packages(root)
     found = []
     for name, folder in ours.items():
+        found += _homeless(folder, root, layers)
         for item in imports_of(folder):
             if reason := _objection(item, name, layers, set(ours)):
                 place = f"{item.path.relative_to(root)}:{item.line}"
                 found.append(f"{place}: {item.importer} imports {item.imported}: {reason}")
     return found
+
+
+def _homeless(package: Path, root: Path, layers: list[Layers]) -> list[str]:
+    modules = [path.relative_to(package.parent).with_suffix("") for path in sorted(package.glob("*.py"))]
+    modules += [path.parent.relative_to(package.parent) for path in sorted(package.glob("*/__init__.py"))]
+    names = [".".join(module.parts) for module in modules if module.name != "__init__"]
+    missing = [name for name in names if any(group.lacks(name) for group in layers)]
+    return [f"{package.relative_to(root)}: {name} has no floor: give it a layer in pyproject.toml" for name in missing]
 
 
 def _objection(item: Import, package: str, layers: list[Layers], ours: set[str]) -> str | None:

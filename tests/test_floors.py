@@ -83,6 +83,13 @@ def test_an_import_against_the_floors_is_named_with_its_reason(
     assert objection.startswith(f"{name}:") and reason in objection
 
 
+@pytest.mark.parametrize("name", ["shelf.py", "shelf/__init__.py"])
+def test_a_new_module_of_the_front_end_needs_a_floor(house: Path, name: str) -> None:
+    _module(house, f"frontend/torchplug/{name}", "")
+    (objection,) = check_floors.objections(house)
+    assert "torchplug.shelf has no floor" in objection
+
+
 @pytest.mark.parametrize("name", ["__init__.py", "pytest_plugin.py"])
 def test_the_pytest_plugin_loads_nothing_that_could_break_a_strangers_run(house: Path, name: str) -> None:
     _module(house, f"plugins/torchplug_conformance/{name}", "import json\nimport pytest\nimport torchplug\n")
