@@ -1,0 +1,16 @@
+"""Image data sets and transforms: what programs import as torchvision."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from torchplug.version import __version__
+
+__all__ = ["__version__", "datasets", "transforms", "utils"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return importlib.import_module(f"torchplug.vision.{name}")
+    raise AttributeError(f"module 'torchplug.vision' has no attribute '{name}'")
