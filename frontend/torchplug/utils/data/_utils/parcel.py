@@ -81,7 +81,7 @@ class _Unopened:
         from torchplug_spec import dtypes
 
         if self.alias:
-            from torchplug.as_torch import as_torch
+            from torchplug.torch_alias import as_torch
 
             as_torch()
         selection.set_backend("numpy")
