@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from torchplug_jax import meanings
+from torchplug_jax.fusion import Fusion
 from torchplug_jax.memory import JAXMemory
 from torchplug_spec.array_api import EXTRA_ELEMENTWISE, ArrayAPIBackend
 from torchplug_spec.backend import Array, Shape
@@ -61,6 +62,7 @@ class JAXBackend(JAXMemory, ArrayAPIBackend):
     xp = jnp
 
     def __init__(self) -> None:
+        self._fusion = Fusion()
         jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # jax leaves it untyped
         super().__init__()
         for name in _PLAIN:
@@ -145,13 +147,13 @@ class JAXBackend(JAXMemory, ArrayAPIBackend):
 
     def _refuse_zero_divisor(self, y: Array) -> None:
         # PyTorch raises on CPUs only, where looking costs no transfer.
-        if isinstance(y, float):
-            return
-        if not isinstance(y, int):
-            if y.dtype.kind not in "iu" or isinstance(y, jax.core.Tracer) or not self.device_of(y).startswith("cpu"):
-                return
-            y = not self._has_zero(y)
-        if not y:
+        if isinstance(y, int):
+            has_zero = y == 0
+        elif isinstance(y, float) or y.dtype.kind not in "iu" or self.is_tracer(y):
+            has_zero = False
+        else:
+            has_zero = self.device_of(y).startswith("cpu") and bool(self._has_zero(y))
+        if has_zero:
             raise RuntimeError("ZeroDivisionError")
 
     def pow(self, x: Array, y: Array) -> Array:
@@ -180,7 +182,14 @@ class JAXBackend(JAXMemory, ArrayAPIBackend):
         return compiled
 
     def is_tracer(self, x: Array) -> bool:
-        return isinstance(x, jax.core.Tracer)
+        traced = isinstance(x, jax.core.Tracer)
+        if traced:
+            self._fusion.refuse()
+        return traced
+
+    def fuse(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a composition of this backend's functions compiled as a whole for eager calls."""
+        return self._fusion.fused(function)
 
 
 def _range(count: int, start: Array, step: Array, dtype: Any) -> Array:
