@@ -26,6 +26,9 @@ LIBRARIES = {
     "torchplug_conformance": {"numpy", "ml_dtypes", "pytest", "_pytest", "hypothesis", "xdist"},
 }
 
+# The façade re-exports everything below this module, so whoever stands lower and imports the façade imports upwards.
+FACADE, ABOVE_THE_FACADE = "torchplug", "torchplug.vision"
+
 # Loaded by every pytest run of whoever installs torchplug: an import error there would end runs that are not ours.
 PYTEST_PLUGIN = ("torchplug_conformance", "torchplug_conformance.pytest_plugin")
 
@@ -63,6 +66,9 @@ class Layers:
     def objection(self, importer: str, imported: str) -> str | None:
         """Why `importer` may not import `imported`; None when it may."""
         here, there = self.place(importer), self.place(imported)
+        if imported == self.container == FACADE and here is not None:
+            top = self.place(ABOVE_THE_FACADE)
+            return f"the façade stands above {here[1]}" if top is not None and here[0] > top[0] else None
         if here is None or there is None:
             return None
         if there[0] < here[0]:

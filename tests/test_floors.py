@@ -52,6 +52,7 @@ def test_the_check_reads_every_package_of_the_wheel() -> None:
 
 def test_imports_that_go_down_are_accepted(house: Path) -> None:
     _module(house, "frontend/torchplug/nn/linear.py", "import math\nimport numpy\nfrom torchplug import _core\n")
+    _module(house, "frontend/torchplug/vision/a.py", "import torchplug as torch\n")
     _module(house, "backends/torchplug_jax/engine.py", "import jax\nfrom torchplug_spec import Backend\n")
     assert check_floors.objections(house) == []
 
@@ -64,6 +65,8 @@ def test_imports_that_go_down_are_accepted(house: Path) -> None:
         ("frontend/torchplug/_core/a.py", "from torchplug import nn", "torchplug.nn stands above torchplug._core"),
         ("frontend/torchplug/_core/a.py", "def f():\n    from ..nn import x", "torchplug.nn stands above"),
         ("frontend/torchplug/nn/a.py", "from torchplug.optim import SGD", "side by side"),
+        ("frontend/torchplug/nn/a.py", "def f():\n    import torchplug", "the façade stands above torchplug.nn"),
+        ("frontend/torchplug/nn/a.py", "from torchplug import Tensor", "the façade stands above torchplug.nn"),
         ("frontend/torchplug/nn/a.py", "import torchplug_numpy", "side by side"),
         ("frontend/torchplug/nn/a.py", "import torchplug_conformance", "torchplug_conformance stands above torchplug"),
         ("frontend/torchplug/nn/a.py", "import jax.numpy as jnp", "torchplug may not import jax"),

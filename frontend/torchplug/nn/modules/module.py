@@ -262,9 +262,9 @@ class Module:
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compiles the call of this module, in place; arguments as in torch.compile."""
-        import torchplug
+        from torchplug import _compile
 
-        self._compiled_call_impl = torchplug.compile(self._call_impl, *args, **kwargs)
+        self._compiled_call_impl = _compile.compile(self._call_impl, *args, **kwargs)
 
     # ---- printing and copying ----------------------------------------------------------------------------------------
 
