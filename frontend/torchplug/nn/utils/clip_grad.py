@@ -62,6 +62,13 @@ def _combined(parts: Tensor, p: float) -> Tensor:
     return total.sqrt() if p == 2 else total if p == 1 else total.pow(1.0 / p)
 
 
+def _beside(x: Tensor, other: Tensor) -> Tensor:
+    """Returns a tensor on the device of another."""
+    mine, theirs = x._kind, other._kind
+    same = mine.engine is theirs.engine and mine.native_device == theirs.native_device
+    return x if same else x.to(other.device)
+
+
 def get_total_norm(
     tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
@@ -73,12 +80,13 @@ def get_total_norm(
     p = float(norm_type)
     if not tensors:
         return tensor(0.0)
-    first = tensors[0].device
+    first = tensors[0]
     with no_grad():
-        parts = [_power_sum(x, p).to(first) for x in tensors]
+        parts = [_beside(_power_sum(x, p), first) for x in tensors]
         total = _combined(stack(parts) if len(parts) > 1 else parts[0].reshape(1), p)
-        wanted = tensors[0].abs().dtype if len({x.dtype for x in tensors}) == 1 else total.dtype
-        total = total.to(wanted)
+        if total.dtype is not first.dtype and not first.is_complex() and all(x.dtype is first.dtype for x in tensors):
+            # Half types were summed in single precision.
+            total = total.to(first.dtype)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {p} for gradients from `parameters` is non-finite, so it cannot be clipped. To "
@@ -97,7 +105,7 @@ def clip_grads_with_norm_(
         # Multiplied always: reading the norm to decide would wait for the device, and stop a trace.
         scale = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
-            gradient.mul_(scale.to(gradient.device))
+            gradient.mul_(_beside(scale, gradient))
 
 
 def clip_grad_norm_(
