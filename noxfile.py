@@ -56,7 +56,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests, with PyTorch and JAX beside the package so that every comparison runs."""
-    install(session, "test,plot,jax", REFERENCE)
+    install(session, "test,plot,vision,jax", REFERENCE)
     session.run("python", "-m", "pytest", "-n", "auto", *session.posargs)
 
 
@@ -84,7 +84,7 @@ def _run_suite(session: nox.Session, backend: str) -> None:
 @nox.session
 def doctests(session: nox.Session) -> None:
     """The examples in docstrings, the documentation and the README."""
-    install(session, "test,jax")
+    install(session, "test,jax,vision")
     # Test modules inside the packages are the conformance suite's; here only the examples of their docstrings run.
     only_examples = ("-o", "python_files=", "--doctest-modules", "--doctest-glob=*.md")
     session.run("python", "-m", "pytest", *only_examples, *DOCUMENTED, "docs", "README.md")
