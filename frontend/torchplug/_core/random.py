@@ -25,12 +25,19 @@ class Generator:
     `device` is kept for programs that ask; the stream is drawn on the host whatever it is.
     """
 
-    __slots__ = ("__weakref__", "_device", "host")
+    __slots__ = ("__weakref__", "_device", "_host")
     __module__ = "torch"
 
     def __init__(self, device: Any = "cpu") -> None:
         self._device = as_device(device)
-        self.host = HostGenerator()
+        self._host: HostGenerator | None = None
+
+    @property
+    def host(self) -> HostGenerator:
+        """The stream itself, made at the first use: it brings numpy.random with it."""
+        if self._host is None:
+            self._host = HostGenerator()
+        return self._host
 
     @property
     def device(self) -> Device:
@@ -61,7 +68,7 @@ class Generator:
     def clone_state(self) -> Generator:
         """Returns a generator with the same state."""
         other = Generator(self._device)
-        other.host = self.host.clone()
+        other._host = self.host.clone()
         return other
 
     def __reduce__(self) -> Any:
