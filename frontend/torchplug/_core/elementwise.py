@@ -26,10 +26,12 @@ __all__ = [
     "binary",
     "broadcast_shapes",
     "convert",
+    "need_tensor",
     "promote",
     "promote_pair",
     "refusal",
     "unary",
+    "wrapped",
 ]
 
 Number = (bool, int, float, complex)
@@ -68,6 +70,12 @@ def argument_error(function: str, name: str, expected: str, got: Any, position: 
     """Returns PyTorch's error for an argument of the wrong type; positions count from 1."""
     where = f" (position {position})" if position else ""
     return TypeError(f"{function}(): argument '{name}'{where} must be {expected}, not {type(got).__name__}")
+
+
+def need_tensor(function: str, value: Any, name: str = "input", position: int = 1) -> None:
+    """Raises PyTorch's TypeError unless an argument is a tensor."""
+    if not isinstance(value, Tensor):
+        raise argument_error(function, name, "Tensor", value, position)
 
 
 def unary(
@@ -432,6 +440,9 @@ def as_number(name: str, value: Any, argument: str = "other") -> Any:
 
 def promote(name: str, *operands: Any, dtype: DType | None = None) -> list[Tensor]:
     """Returns tensors and numbers as tensors of one dtype (the promoted one unless given) on one device."""
+    if not any(isinstance(x, Tensor) for x in operands) or any(not isinstance(x, (Tensor, *Number)) for x in operands):
+        got = ", ".join(type(x).__name__ for x in operands)
+        raise TypeError(f"{name}() received an invalid combination of arguments - got ({got}), but expected Tensors")
     common = dtype or result_type(*operands)
     leader = next(
         x

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.declare import DECLARATIONS, Sample, declare
-from torchplug._core.elementwise import binary, broadcast_shapes, promote, unary
+from torchplug._core.elementwise import binary, broadcast_shapes, need_tensor, promote, unary
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.op import Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["add", "add_plain", "div", "divide", "floor_divide", "fmod", "mul", "neg", "positive", "remainder", "rsub", "sub",
            "subtract_plain", "zero_gradient"]  # fmt: skip
@@ -53,9 +52,7 @@ add_plain = binary(
     swap=True,
 )
 
-_TWO_BOOLS = (
-    "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
-)
+_TWO_BOOLS = "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
 _ONE_BOOL = (
     "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
     "`logical_not()` operator instead."
@@ -130,7 +127,11 @@ def _sum_errors() -> Iterable[Sample]:
     import numpy as np
 
     x, n, b = np.ones((2, 3), np.float32), np.ones(3, np.int64), np.ones(3, np.bool_)
-    yield Sample(x, np.ones(4, np.float32), error=(RuntimeError, "must match the size of tensor b (4) at non-singleton dimension 1"))
+    yield Sample(
+        x,
+        np.ones(4, np.float32),
+        error=(RuntimeError, "must match the size of tensor b (4) at non-singleton dimension 1"),
+    )
     yield Sample(n, n, alpha=0.5, error=(RuntimeError, "argument alpha must not be a floating point number"))
     yield Sample(x, x, alpha=1j, error=(RuntimeError, "argument alpha must not be a complex number"))
     yield Sample(n, n, alpha=True, error=(RuntimeError, "Boolean alpha only supported for Boolean results"))
@@ -146,8 +147,14 @@ def _difference_errors() -> Iterable[Sample]:
     yield Sample(np.ones(3, np.float32), b, error=(RuntimeError, "with a bool tensor is not supported"))
 
 
-@declare(op=ADD_SCALED, samples=_sum_samples, errors=_sum_errors, dtypes=("float", "complex", "int", "bool"), inplace=True,
-         operator=add_plain)
+@declare(
+    op=ADD_SCALED,
+    samples=_sum_samples,
+    errors=_sum_errors,
+    dtypes=("float", "complex", "int", "bool"),
+    inplace=True,
+    operator=add_plain,
+)
 def add(input: Tensor | complex, other: Tensor | complex, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """Returns `input + alpha * other`, broadcast and promoted."""
     if type(alpha) is int and alpha == 1:
@@ -155,8 +162,15 @@ def add(input: Tensor | complex, other: Tensor | complex, *, alpha: complex = 1,
     return _scaled(ADD_SCALED, input, other, alpha, out)
 
 
-@declare(op=SUBTRACT_SCALED, samples=_sum_samples, errors=_difference_errors, dtypes=("float", "complex", "int"), inplace=True,
-         aliases=("subtract",), operator=subtract_plain)
+@declare(
+    op=SUBTRACT_SCALED,
+    samples=_sum_samples,
+    errors=_difference_errors,
+    dtypes=("float", "complex", "int"),
+    inplace=True,
+    aliases=("subtract",),
+    operator=subtract_plain,
+)
 def sub(input: Tensor | complex, other: Tensor | complex, *, alpha: complex = 1, out: Tensor | None = None) -> Tensor:
     """Returns `input - alpha * other`, broadcast and promoted; bool operands are refused."""
     if type(alpha) is int and alpha == 1:
@@ -168,6 +182,7 @@ def sub(input: Tensor | complex, other: Tensor | complex, *, alpha: complex = 1,
 @declare(samples=_sum_samples, dtypes=("float", "complex", "int"), method=False, differentiable=True)
 def rsub(input: Tensor, other: Tensor | complex, *, alpha: complex = 1) -> Tensor:
     """Returns `other - alpha * input`."""
+    need_tensor("rsub", input)
     _refuse_bools(input, other)
     x, y = promote("rsub", input, other)
     return sub(y, x, alpha=alpha)
@@ -183,9 +198,12 @@ neg = unary(
 )  # fmt: skip
 
 
-@declare(samples=lambda make: [Sample(make(3)), Sample(make())], dtypes=("float", "complex", "int"), differentiable=True)
+@declare(
+    samples=lambda make: [Sample(make(3)), Sample(make())], dtypes=("float", "complex", "int"), differentiable=True
+)
 def positive(input: Tensor) -> Tensor:
     """Returns `input` itself; bool is refused."""
+    need_tensor("positive", input)
     if input._kind.dtype is dt.bool_:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input
@@ -260,8 +278,11 @@ FLOOR_DIVIDE = Op("floor_divide", ("input", "other"), tensors=("input", "other")
 def _rounded(name: str, op: Op, input: Any, other: Any, out: Tensor | None) -> Tensor:
     common = result_type(input, other)
     if common.is_complex:
-        raise NotImplementedError(f"\"div_floor_cpu\" not implemented for '{_scalar_name(common)}'" if op.kernel == "floor_divide"
-                                  else f"\"div_trunc_cpu\" not implemented for '{_scalar_name(common)}'")
+        raise NotImplementedError(
+            f"\"div_floor_cpu\" not implemented for '{_scalar_name(common)}'"
+            if op.kernel == "floor_divide"
+            else f"\"div_trunc_cpu\" not implemented for '{_scalar_name(common)}'"
+        )
     x, y = promote(name, input, other, dtype=dt.uint8 if common is dt.bool_ else common)
     broadcast_shapes(shape_of(x), shape_of(y))
     result = op(x, y)
@@ -285,18 +306,31 @@ def _div_errors() -> Iterable[Sample]:
     import numpy as np
 
     x = np.ones(2, np.float32)
-    yield Sample(x, x, rounding_mode="up", error=(RuntimeError, "to be one of None, 'trunc', or 'floor' but found 'up'"))
+    yield Sample(
+        x, x, rounding_mode="up", error=(RuntimeError, "to be one of None, 'trunc', or 'floor' but found 'up'")
+    )
     yield Sample(np.ones(2, np.int64), 0, rounding_mode="floor", error=(RuntimeError, "ZeroDivisionError"))
 
 
-@declare(op=DECLARATIONS["div"].op, samples=_div_samples, errors=_div_errors, dtypes=("float", "int"), inplace=True, aliases=("divide",),
-         operator=divide)
-def div(input: Tensor | complex, other: Tensor | complex, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
+@declare(
+    op=DECLARATIONS["div"].op,
+    samples=_div_samples,
+    errors=_div_errors,
+    dtypes=("float", "int"),
+    inplace=True,
+    aliases=("divide",),
+    operator=divide,
+)
+def div(
+    input: Tensor | complex, other: Tensor | complex, *, rounding_mode: str | None = None, out: Tensor | None = None
+) -> Tensor:
     """Returns `input / other`, of integers in the default dtype; `rounding_mode` "floor" or "trunc" keeps their type."""
     if rounding_mode is None:
         return divide(input, other, out=out)
     if rounding_mode not in _ROUNDED:
-        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+        raise RuntimeError(
+            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
+        )
     return _rounded("div", _ROUNDED[rounding_mode], input, other, out)
 
 

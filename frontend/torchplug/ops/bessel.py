@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -102,5 +101,11 @@ def _samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(2, 0))
 
 
-i0 = unary("i0", lambda F, g, input: F.multiply(g, F.i1(input)), """Returns the modified Bessel function of order 0.""", floats=True,
-           dtypes=("float",), samples=_samples)
+i0 = unary(
+    "i0",
+    lambda F, g, input: F.multiply(g, F.i1(input)),
+    """Returns the modified Bessel function of order 0.""",
+    floats=True,
+    dtypes=("float",),
+    samples=_samples,
+)

@@ -6,15 +6,14 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import binary, broadcast_shapes, convert, unary
+from torchplug._core.elementwise import binary, broadcast_shapes, convert, need_tensor, unary
 from torchplug._core.inplace import inplace_twin
 from torchplug._core.kernels import composition
 from torchplug._core.modes import default_dtype
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import dtypes as dt
 
 __all__ = [
     "allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "eq",
@@ -131,14 +130,40 @@ def _truth_samples(make: Any) -> Iterable[Sample]:
     yield Sample(x, x * 0)
 
 
-logical_not = unary("logical_not", None, """Returns where the input is 0 (or False).""", result="bool", inplace=False, dtypes=_ALL)
-logical_and = binary("logical_and", {}, """Returns where both are not 0.""", result="bool", inplace=False, numbers=False, dtypes=_ALL,
-                     samples=_truth_samples)
+logical_not = unary(
+    "logical_not", None, """Returns where the input is 0 (or False).""", result="bool", inplace=False, dtypes=_ALL
+)
+logical_and = binary(
+    "logical_and",
+    {},
+    """Returns where both are not 0.""",
+    result="bool",
+    inplace=False,
+    numbers=False,
+    dtypes=_ALL,
+    samples=_truth_samples,
+)
 _written(logical_not, "logical_not")
-logical_or = binary("logical_or", {}, """Returns where either is not 0.""", result="bool", inplace=False, numbers=False, dtypes=_ALL,
-                    samples=_truth_samples)
-logical_xor = binary("logical_xor", {}, """Returns where exactly one is not 0.""", result="bool", inplace=False, numbers=False, dtypes=_ALL,
-                     samples=_truth_samples)
+logical_or = binary(
+    "logical_or",
+    {},
+    """Returns where either is not 0.""",
+    result="bool",
+    inplace=False,
+    numbers=False,
+    dtypes=_ALL,
+    samples=_truth_samples,
+)
+logical_xor = binary(
+    "logical_xor",
+    {},
+    """Returns where exactly one is not 0.""",
+    result="bool",
+    inplace=False,
+    numbers=False,
+    dtypes=_ALL,
+    samples=_truth_samples,
+)
 
 
 _written(logical_and, "logical_and")
@@ -169,7 +194,9 @@ def bitwise_right_shift_(F: Any, x: Any, y: Any) -> Any:
     bits = 8 * F.dtype_of(x).itemsize
     inside = F.bitwise_and(F.less(-1, y), F.less(y, bits - 1))
     amount = F.where(inside, y, F.zeros_of(y, ()))
-    ends = F.where(F.less(x, 0), F.full_of(x, (), -1), F.zeros_of(x, ())) if F.dtype_of(x).is_signed else F.zeros_of(x, ())
+    ends = (
+        F.where(F.less(x, 0), F.full_of(x, (), -1), F.zeros_of(x, ())) if F.dtype_of(x).is_signed else F.zeros_of(x, ())
+    )
     return F.where(inside, F.floor_divide(x, F.pow(F.full_of(x, (), 2), amount)), ends)
 
 
@@ -191,14 +218,44 @@ def _bit_errors() -> Iterable[Sample]:
     yield Sample(x, x, error=(NotImplementedError, "not implemented for 'Float'"))
 
 
-bitwise_not = unary("bitwise_not", None, """Returns the bits turned over; of bool the negation.""", kernel="bitwise_invert",
-                    dtypes=("int", "bool"), refuse=_no_floats("bitwise_not_cpu"))
-bitwise_and = binary("bitwise_and", {}, """Returns the bits set in both.""", dtypes=("int", "bool"), samples=_bit_samples,
-                     errors=_bit_errors, refuse=_no_floats("bitwise_and_cpu"), swap=True)
-bitwise_or = binary("bitwise_or", {}, """Returns the bits set in either.""", dtypes=("int", "bool"), samples=_bit_samples,
-                    errors=_bit_errors, refuse=_no_floats("bitwise_or_cpu"), swap=True)
-bitwise_xor = binary("bitwise_xor", {}, """Returns the bits set in exactly one.""", dtypes=("int", "bool"), samples=_bit_samples,
-                     errors=_bit_errors, refuse=_no_floats("bitwise_xor_cpu"), swap=True)
+bitwise_not = unary(
+    "bitwise_not",
+    None,
+    """Returns the bits turned over; of bool the negation.""",
+    kernel="bitwise_invert",
+    dtypes=("int", "bool"),
+    refuse=_no_floats("bitwise_not_cpu"),
+)
+bitwise_and = binary(
+    "bitwise_and",
+    {},
+    """Returns the bits set in both.""",
+    dtypes=("int", "bool"),
+    samples=_bit_samples,
+    errors=_bit_errors,
+    refuse=_no_floats("bitwise_and_cpu"),
+    swap=True,
+)
+bitwise_or = binary(
+    "bitwise_or",
+    {},
+    """Returns the bits set in either.""",
+    dtypes=("int", "bool"),
+    samples=_bit_samples,
+    errors=_bit_errors,
+    refuse=_no_floats("bitwise_or_cpu"),
+    swap=True,
+)
+bitwise_xor = binary(
+    "bitwise_xor",
+    {},
+    """Returns the bits set in exactly one.""",
+    dtypes=("int", "bool"),
+    samples=_bit_samples,
+    errors=_bit_errors,
+    refuse=_no_floats("bitwise_xor_cpu"),
+    swap=True,
+)
 
 
 def _shift_samples(make: Any) -> Iterable[Sample]:
@@ -252,8 +309,17 @@ def _extreme_samples(make: Any) -> Iterable[Sample]:
 
 def _number_test(name: str, doc: str, forward: Any = None, dtypes: tuple[str, ...] = _ALL) -> Any:
     refuse = None if "complex" in dtypes else {"complex": RuntimeError(f"{name} does not support complex inputs.")}
-    return unary(name, None, doc, forward=forward, result="bool", inplace=False, dtypes=dtypes, samples=_extreme_samples,
-                 refuse=refuse)
+    return unary(
+        name,
+        None,
+        doc,
+        forward=forward,
+        result="bool",
+        inplace=False,
+        dtypes=dtypes,
+        samples=_extreme_samples,
+        refuse=refuse,
+    )
 
 
 isnan = _number_test("isnan", """Returns where the input is NaN.""")
@@ -305,13 +371,20 @@ def _isclose(F: Any, x: Any, y: Any, rtol: float, atol: float, equal_nan: bool) 
     return F.bitwise_or(close, F.bitwise_and(F.isfinite(gap), F.less_equal(gap, allowed)))
 
 
-ISCLOSE = Op("isclose", ("input", "other", "rtol", "atol", "equal_nan"), tensors=("input", "other"), forward=_isclose,
-             differentiable_outputs=0)
+ISCLOSE = Op(
+    "isclose",
+    ("input", "other", "rtol", "atol", "equal_nan"),
+    tensors=("input", "other"),
+    forward=_isclose,
+    differentiable_outputs=0,
+)
 
 
 @declare(op=ISCLOSE, samples=_close_samples, errors=_close_errors, dtypes=_ALL, differentiable=False)
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """Returns where `|input - other| <= atol + rtol * |other|`, as bool."""
+    need_tensor("isclose", input)
+    need_tensor("isclose", other, "other", 2)
     from torchplug._core.naming import scalar_type_name
 
     if input._kind.dtype is not other._kind.dtype:
@@ -331,12 +404,15 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
 
-@declare(samples=lambda make: [Sample(make(3), make(3)), Sample(make(3), make(2)), Sample(make(0), make(0))], dtypes=_ALL,
-         differentiable=False)
+@declare(
+    samples=lambda make: [Sample(make(3), make(3)), Sample(make(3), make(2)), Sample(make(0), make(0))],
+    dtypes=_ALL,
+    differentiable=False,
+)
 def equal(input: Tensor, other: Tensor) -> bool:
     """Returns whether both tensors have the same size and equal elements."""
+    need_tensor("equal", input)
+    need_tensor("equal", other, "other", 2)
     if shape_of(input) != shape_of(other):
         return False
     return bool(eq(input, other).all())
-
-

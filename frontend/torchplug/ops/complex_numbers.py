@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import broadcast_shapes, unary
+from torchplug._core.elementwise import broadcast_shapes, need_tensor, unary
 from torchplug._core.inplace import inplace_twin, write_out
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import Op
@@ -80,23 +80,35 @@ def _complex_samples(make: Any) -> Iterable[Sample]:
 
 def _complex_errors() -> Iterable[Sample]:
     x, n = np.ones(2, np.float32), np.ones(2, np.int64)
-    yield Sample(n, n, error=(RuntimeError, "Expected both inputs to be Half, Float or Double tensors but got Long and Long"))
-    yield Sample(x, np.ones(2), error=(RuntimeError, "Expected object of scalar type Float but got scalar type Double for second"))
+    yield Sample(
+        n, n, error=(RuntimeError, "Expected both inputs to be Half, Float or Double tensors but got Long and Long")
+    )
+    yield Sample(
+        x,
+        np.ones(2),
+        error=(RuntimeError, "Expected object of scalar type Float but got scalar type Double for second"),
+    )
 
 
 def _need_pair(first: Tensor, second: Tensor) -> None:
     kinds = (first._kind.dtype, second._kind.dtype)
     names = [scalar_type_name(dtype) for dtype in kinds]
     if any(dtype not in (dt.float16, dt.float32, dt.float64) for dtype in kinds):
-        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {names[0]} and {names[1]}")
+        raise RuntimeError(
+            f"Expected both inputs to be Half, Float or Double tensors but got {names[0]} and {names[1]}"
+        )
     if kinds[0] is not kinds[1]:
-        raise RuntimeError(f"Expected object of scalar type {names[0]} but got scalar type {names[1]} for second argument")
+        raise RuntimeError(
+            f"Expected object of scalar type {names[0]} but got scalar type {names[1]} for second argument"
+        )
     broadcast_shapes(shape_of(first), shape_of(second))
 
 
 @declare(op=COMPLEX, samples=_complex_samples, errors=_complex_errors, method=False)
 def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns real + i * imag, from two tensors of one float type."""
+    need_tensor("complex", real, "real")
+    need_tensor("complex", imag, "imag", 2)
     _need_pair(real, imag)
     result = COMPLEX(*_broadcast(real, imag))
     return result if out is None else write_out(out, result, "complex")
@@ -109,12 +121,14 @@ def _broadcast(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 def _polar_samples(make: Any) -> Iterable[Sample]:
     for sample in _complex_samples(make):
-        yield Sample(abs(sample.args[0]), sample.args[1])
+        yield Sample(np.asarray(abs(sample.args[0])), sample.args[1])
 
 
 @declare(op=POLAR, samples=_polar_samples, errors=_complex_errors, method=False)
 def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the complex numbers of given modulus and angle."""
+    need_tensor("polar", abs, "abs")
+    need_tensor("polar", angle, "angle", 2)
     _need_pair(abs, angle)
     result = POLAR(*_broadcast(abs, angle))
     return result if out is None else write_out(out, result, "polar")
@@ -128,6 +142,7 @@ def _number_samples(make: Any) -> Iterable[Sample]:
 @declare(op=CONJ, dtypes=("complex",))
 def conj(input: Tensor) -> Tensor:
     """Returns the conjugate, in memory of its own (PyTorch's is a view that is conjugated when read); a real tensor as it is."""
+    need_tensor("conj", input)
     return CONJ(input) if input._kind.dtype.is_complex else input
 
 
@@ -144,12 +159,14 @@ Tensor.conj_physical_ = inplace_twin(conj, None)  # type: ignore[attr-defined]
 @declare(samples=_number_samples, dtypes=("complex", "float"), method=False, differentiable=True)
 def resolve_conj(input: Tensor) -> Tensor:
     """Returns the input: conjugates are computed, never pending."""
+    need_tensor("resolve_conj", input)
     return input
 
 
 @declare(samples=_number_samples, dtypes=("complex", "float"), method=False, differentiable=True)
 def resolve_neg(input: Tensor) -> Tensor:
     """Returns the input: negatives are computed, never pending."""
+    need_tensor("resolve_neg", input)
     return input
 
 

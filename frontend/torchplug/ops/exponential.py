@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import binary, convert, promote, unary
+from torchplug._core.elementwise import binary, convert, need_tensor, promote, unary
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.modes import default_dtype
@@ -15,7 +15,20 @@ from torchplug._core.op import Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor
 
-__all__ = ["exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logit", "sigmoid", "xlogy"]
+__all__ = [
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "logaddexp2",
+    "logit",
+    "sigmoid",
+    "xlogy",
+]
 
 _LN2 = math.log(2)
 _LN10 = math.log(10)
@@ -61,7 +74,9 @@ def log1p_(F: Any, x: Any) -> Any:
     above = F.subtract(u, 1)
     tiny = F.equal(above, 0)
     plain = F.equal(u, math.inf)
-    ratio = F.divide(F.where(plain, F.full_of(x, (), 1), x), F.where(F.bitwise_or(tiny, plain), F.full_of(x, (), 1), above))
+    ratio = F.divide(
+        F.where(plain, F.full_of(x, (), 1), x), F.where(F.bitwise_or(tiny, plain), F.full_of(x, (), 1), above)
+    )
     return F.where(tiny, x, F.multiply(F.log(u), ratio))
 
 
@@ -241,6 +256,7 @@ def _logit_samples(make: Any) -> Iterable[Sample]:
 @declare(op=LOGIT, samples=_logit_samples, inplace=True)
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Returns log(input / (1 - input)); `eps` clamps the input to [eps, 1 - eps] first."""
+    need_tensor("logit", input)
     if not input._kind.inexact:
         input = convert(input, default_dtype())
     result = LOGIT(input, eps)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import reduction_axes, wrap_dim
+from torchplug._core.elementwise import need_tensor
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
@@ -18,7 +18,8 @@ from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.return_types import return_type
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.limits import maximum, minimum
-from torchplug.ops.reductions import Axes, Dim, dim_errors, keeps, need_tensor, one_dim_samples
+from torchplug.ops.reductions import Axes, Dim, dim_errors, keeps, one_dim_samples
+from torchplug_spec import dtypes as dt
 
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min", "write_outs"]
 
@@ -69,8 +70,12 @@ def shared_or_nan_rule(F: Any, g: Any, x: Any, out: Any, axis: Axes, keepdims: b
 
 AMAX = Op("amax", ("x", "axis", "keepdims"), tensors=("x",), kernel="max", rules={"x": _shared_rule})
 AMIN = Op("amin", ("x", "axis", "keepdims"), tensors=("x",), kernel="min", rules={"x": _shared_rule})
-MAX_ALL = Op("max", ("x", "axis", "keepdims"), tensors=("x",), kernel="max", node="MaxBackward1", rules={"x": shared_or_nan_rule})
-MIN_ALL = Op("min", ("x", "axis", "keepdims"), tensors=("x",), kernel="min", node="MinBackward1", rules={"x": shared_or_nan_rule})
+MAX_ALL = Op(
+    "max", ("x", "axis", "keepdims"), tensors=("x",), kernel="max", node="MaxBackward1", rules={"x": shared_or_nan_rule}
+)
+MIN_ALL = Op(
+    "min", ("x", "axis", "keepdims"), tensors=("x",), kernel="min", node="MinBackward1", rules={"x": shared_or_nan_rule}
+)
 ARGMAX = Op("argmax", ("x", "axis", "keepdims"), tensors=("x",), differentiable_outputs=0)
 ARGMIN = Op("argmin", ("x", "axis", "keepdims"), tensors=("x",), differentiable_outputs=0)
 
@@ -114,8 +119,18 @@ def _min_dim(F: Any, x: Any, axis: int, keepdims: bool) -> tuple[Any, Any, Any]:
 
 def picking_op(name: str, forward: Any, node: str | None = None) -> Op:
     """Returns the op of a function that picks one element of each line: values, indices."""
-    return Op(name, ("x", "axis", "keepdims"), tensors=("x",), kernel=f"{name}_dim", forward=forward, outputs=2,
-              differentiable_outputs=1, residuals=("places",), rules={"x": place_rule}, node=node)
+    return Op(
+        name,
+        ("x", "axis", "keepdims"),
+        tensors=("x",),
+        kernel=f"{name}_dim",
+        forward=forward,
+        outputs=2,
+        differentiable_outputs=1,
+        residuals=("places",),
+        rules={"x": place_rule},
+        node=node,
+    )
 
 
 MAX_DIM = picking_op("max", _max_dim)
@@ -189,7 +204,9 @@ def _extreme_samples(make: Any) -> Iterable[Sample]:
 def _extreme_errors(name: str) -> Any:
     def errors() -> Iterable[Sample]:
         empty = np.ones((2, 0), np.float32)
-        yield Sample(empty, error=(RuntimeError, f"{name}(): Expected reduction dim to be specified for input.numel() == 0"))
+        yield Sample(
+            empty, error=(RuntimeError, f"{name}(): Expected reduction dim to be specified for input.numel() == 0")
+        )
         yield Sample(empty, 1, error=(IndexError, f"{name}(): Expected reduction dim 1 to have non-zero size."))
         yield Sample(empty, 2, error=(IndexError, "Dimension out of range"))
 
@@ -197,8 +214,16 @@ def _extreme_errors(name: str) -> Any:
 
 
 @declare(op=MAX_DIM, samples=_extreme_samples, errors=_extreme_errors("max"), dtypes=("float", "int", "bool"))
-def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, other: Tensor | None = None,
-        axis: int | None = None, keepdims: bool | None = None) -> Any:
+def max(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    other: Tensor | None = None,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Any:
     """Returns the largest element; with `dim` (values, indices) over that dimension; with a tensor the elementwise maximum.
 
     The gradient of the one largest element is shared by all that equal it; over a dimension it goes to the index returned.
@@ -217,8 +242,16 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = Non
 
 
 @declare(op=MIN_DIM, samples=_extreme_samples, errors=_extreme_errors("min"), dtypes=("float", "int", "bool"))
-def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, other: Tensor | None = None,
-        axis: int | None = None, keepdims: bool | None = None) -> Any:
+def min(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    other: Tensor | None = None,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Any:
     """Returns the smallest element; with `dim` (values, indices) over that dimension; with a tensor the elementwise minimum.
 
     The gradient of the one smallest element is shared by all that equal it; over a dimension it goes to the index returned.
@@ -279,7 +312,9 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out
     shape = shape_of(input)
     axes = reduction_axes(dim, len(shape))
     if axes is None and math.prod(shape) == 0:
-        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+        )
     need_length("aminmax", shape, axes)
     result = AMINMAX(AMINMAX_OP(input, axes, keepdim))
     return result if out is None else write_outs(out, result, "aminmax")
@@ -299,7 +334,9 @@ def _arg_samples(make: Any) -> Iterable[Sample]:
 def _arg_errors(name: str) -> Any:
     def errors() -> Iterable[Sample]:
         empty = np.ones((2, 0), np.float32)
-        yield Sample(empty, error=(IndexError, f"{name}(): Expected reduction dim to be specified for input.numel() == 0."))
+        yield Sample(
+            empty, error=(IndexError, f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
+        )
         yield Sample(empty, 1, error=(IndexError, f"{name}(): Expected reduction dim 1 to have non-zero size."))
         yield Sample(np.ones(2, np.bool_), error=(RuntimeError, f"{name}(): does not support bool input"))
 
@@ -307,15 +344,29 @@ def _arg_errors(name: str) -> Any:
 
 
 @declare(op=ARGMAX, samples=_arg_samples, errors=_arg_errors("argmax"), dtypes=("float", "int"), differentiable=False)
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None, axis: int | None = None,
-           keepdims: bool | None = None) -> Tensor:
+def argmax(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Tensor | None = None,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Returns the index of the first largest element over `dim`, or in the flattened tensor, as int64; NaN is largest."""
     return _arg("argmax", ARGMAX, input, dim if axis is None else axis, keeps(keepdim, keepdims), out)
 
 
 @declare(op=ARGMIN, samples=_arg_samples, errors=_arg_errors("argmin"), dtypes=("float", "int"), differentiable=False)
-def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None, axis: int | None = None,
-           keepdims: bool | None = None) -> Tensor:
+def argmin(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Tensor | None = None,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Returns the index of the first smallest element over `dim`, or in the flattened tensor, as int64; NaN is smallest."""
     return _arg("argmin", ARGMIN, input, dim if axis is None else axis, keeps(keepdim, keepdims), out)
 
@@ -335,5 +386,3 @@ def _arg(name: str, op: Op, input: Tensor, dim: int | None, keepdim: bool, out: 
         need_length(name, shape, (axis,) if shape else ())
         result = op(input if shape else TENSOR_SPACE.reshape(input, (1,)), axis, keepdim and bool(shape))
     return result if out is None else write_out(out, result, name)
-
-

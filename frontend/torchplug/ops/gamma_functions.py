@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import convert, unary
+from torchplug._core.elementwise import convert, need_tensor, unary
 from torchplug._core.inplace import inplace_twin, write_out
 from torchplug._core.kernels import composition
 from torchplug._core.modes import default_dtype
@@ -190,6 +190,7 @@ def _polygamma_errors() -> Iterable[Sample]:
 @declare(op=POLYGAMMA, samples=_polygamma_samples, errors=_polygamma_errors, method=False)
 def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the n-th derivative of digamma; for n > 1 of positive numbers."""
+    need_tensor("polygamma", input, "input", 2)
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     x = input if input._kind.inexact else convert(input, default_dtype())
@@ -210,8 +211,12 @@ def _mvlgamma_errors() -> Iterable[Sample]:
     yield Sample(np.ones(2, np.float32), 0, error=(RuntimeError, "p has to be greater than or equal to 1"))
 
 
-@declare(samples=lambda make: [Sample(abs(make(3)) * 10 + 40, 1), Sample(abs(make(3)) * 10 + 40, 3)], errors=_mvlgamma_errors, inplace=True,
-         differentiable=True)
+@declare(
+    samples=lambda make: [Sample(abs(make(3)) * 10 + 40, 1), Sample(abs(make(3)) * 10 + 40, 3)],
+    errors=_mvlgamma_errors,
+    inplace=True,
+    differentiable=True,
+)
 def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     """Returns the logarithm of the multivariate gamma function of dimension `p`."""
     if p < 1:

@@ -11,23 +11,24 @@ import numpy as np
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import broadcast_shapes as common_shape
+from torchplug._core.elementwise import need_tensor
 from torchplug._core.size import Size
 from torchplug._core.tensor import Tensor, shape_of
-from torchplug.ops.joining import stack
+from torchplug.ops.joining import stack, tensor_list
 
 __all__ = ["broadcast_shapes", "broadcast_tensors", "broadcast_to", "cartesian_prod", "combinations", "meshgrid"]
 
 
-def _several(tensors: tuple[Any, ...]) -> tuple[Tensor, ...]:
+def _several(name: str, tensors: tuple[Any, ...]) -> tuple[Tensor, ...]:
     """Returns tensors given one by one or as one sequence."""
-    if len(tensors) == 1 and isinstance(tensors[0], Sequence):
-        return tuple(tensors[0])
-    return tensors
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], Sequence) else tensors
+    return tuple(tensor_list(name, given))
 
 
 @declare(samples=lambda make: [Sample(make(3), (2, 3)), Sample(make(2, 1), (2, 4))], differentiable=True)
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """Returns a view stretched to `size`."""
+    need_tensor("broadcast_to", input)
     return input.expand(size)
 
 
@@ -55,7 +56,7 @@ def broadcast_shapes(*shapes: Any) -> Size:
 @declare(samples=lambda make: [Sample(make(3), make(2, 1)), Sample(make(), make(2))], method=False, differentiable=True)
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """Returns views of the tensors stretched to their common size."""
-    given = _several(tensors)
+    given = _several("broadcast_tensors", tensors)
     shape = common_shape(*(shape_of(x) for x in given))
     return tuple(x if shape_of(x) == shape else x.expand(shape) for x in given)
 
@@ -80,7 +81,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
 
     `indexing` "ij" gives dimensions in the order of the vectors, "xy" exchanges the first two.
     """
-    vectors = _several(tensors)
+    vectors = _several("meshgrid", tensors)
     if indexing is None:
         warnings.warn(
             "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", stacklevel=2
@@ -99,16 +100,21 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     ordered = (vectors[1], vectors[0], *vectors[2:]) if swap else vectors
     shape = tuple(shape_of(x)[0] if shape_of(x) else 1 for x in ordered)
     grids = [
-        x.view([-1 if dim == place else 1 for dim in range(len(shape))]).expand(shape) for place, x in enumerate(ordered)
+        x.view([-1 if dim == place else 1 for dim in range(len(shape))]).expand(shape)
+        for place, x in enumerate(ordered)
     ]
     return (grids[1], grids[0], *grids[2:]) if swap else tuple(grids)
 
 
-@declare(samples=lambda make: [Sample(make(2), make(3)), Sample(make(3)), Sample(make(2), make(2), make(1))], method=False,
-         dtypes=("float", "int"), differentiable=True)
+@declare(
+    samples=lambda make: [Sample(make(2), make(3)), Sample(make(3)), Sample(make(2), make(2), make(1))],
+    method=False,
+    dtypes=("float", "int"),
+    differentiable=True,
+)
 def cartesian_prod(*tensors: Tensor) -> Tensor:
     """Returns all tuples of one element of each vector, as rows; of one vector the vector itself."""
-    vectors = _several(tensors)
+    vectors = _several("cartesian_prod", tensors)
     for x in vectors:
         if len(shape_of(x)) != 1:
             raise RuntimeError(f"Expect a 1D vector, but got shape {list(shape_of(x))}")
@@ -117,10 +123,15 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([grid.reshape(-1) for grid in meshgrid(*vectors, indexing="ij")], 1)
 
 
-@declare(samples=lambda make: [Sample(make(4)), Sample(make(3), 3), Sample(make(3), 2, True), Sample(make(2), 3)], method=False,
-         dtypes=("float", "int"), differentiable=True)
+@declare(
+    samples=lambda make: [Sample(make(4)), Sample(make(3), 3), Sample(make(3), 2, True), Sample(make(2), 3)],
+    method=False,
+    dtypes=("float", "int"),
+    differentiable=True,
+)
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """Returns all choices of `r` elements of a vector, in the order of `itertools.combinations`, as rows."""
+    need_tensor("combinations", input)
     from torchplug.ops.creation import tensor
 
     if len(shape_of(input)) != 1:

@@ -18,7 +18,18 @@ from torchplug._core.promotion import promote_types
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.structure import CONCAT
 
-__all__ = ["atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "cat", "column_stack", "dstack", "hstack", "stack", "vstack"]
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block_diag",
+    "cat",
+    "column_stack",
+    "dstack",
+    "hstack",
+    "stack",
+    "vstack",
+]
 
 Shape = tuple[int, ...]
 
@@ -66,7 +77,9 @@ def _block_diag_rule(F: Any, g: Any, blocks_shape: Sequence[Shape]) -> list[Any]
     return pieces
 
 
-BLOCK_DIAG = Op("block_diag", ("blocks",), tensors=("blocks",), variadic=True, forward=_block_diag, joint=_block_diag_rule)
+BLOCK_DIAG = Op(
+    "block_diag", ("blocks",), tensors=("blocks",), variadic=True, forward=_block_diag, joint=_block_diag_rule
+)
 
 
 # ---- checks ----------------------------------------------------------------------------------------------------------
@@ -74,8 +87,10 @@ BLOCK_DIAG = Op("block_diag", ("blocks",), tensors=("blocks",), variadic=True, f
 
 def tensor_list(name: str, tensors: Any) -> list[Tensor]:
     """Returns a sequence of tensors as a list; PyTorch's TypeErrors otherwise."""
-    if isinstance(tensors, Tensor) or not isinstance(tensors, Sequence):
-        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}")
+    if isinstance(tensors, (Tensor, str)) or not isinstance(tensors, Sequence):
+        raise TypeError(
+            f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
+        )
     for place, item in enumerate(tensors):
         if not isinstance(item, Tensor):
             raise TypeError(f"expected Tensor as element {place} in argument 0, but got {type(item).__name__}")
@@ -128,13 +143,25 @@ def _cat_errors() -> Iterable[Sample]:
     yield Sample(x, error=(TypeError, "must be tuple of Tensors, not Tensor"))
     yield Sample([x, 1], error=(TypeError, "expected Tensor as element 1 in argument 0, but got int"))
     yield Sample([x, x[0]], error=(RuntimeError, "Tensors must have same number of dimensions: got 2 and 1"))
-    yield Sample([x, x[:, :2]], error=(RuntimeError, "Sizes of tensors must match except in dimension 0. Expected size 3 but got"))
+    yield Sample(
+        [x, x[:, :2]],
+        error=(RuntimeError, "Sizes of tensors must match except in dimension 0. Expected size 3 but got"),
+    )
     yield Sample([x, x], 2, error=(IndexError, "Dimension out of range"))
-    yield Sample([np.ones((), np.float32), x], error=(RuntimeError, "zero-dimensional tensor (at position 0) cannot be concatenated"))
+    yield Sample(
+        [np.ones((), np.float32), x],
+        error=(RuntimeError, "zero-dimensional tensor (at position 0) cannot be concatenated"),
+    )
 
 
-@declare(op=CONCAT, samples=_cat_samples, errors=_cat_errors, dtypes=("float", "complex", "int", "bool"), method=False,
-         aliases=("concat", "concatenate"))
+@declare(
+    op=CONCAT,
+    samples=_cat_samples,
+    errors=_cat_errors,
+    dtypes=("float", "complex", "int", "bool"),
+    method=False,
+    aliases=("concat", "concatenate"),
+)
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None) -> Tensor:
     """Returns tensors joined along `dim`, in the promoted dtype; one-dimensional empty tensors are skipped."""
     tensors = tensor_list("cat", tensors)
@@ -163,11 +190,18 @@ def _stack_samples(make: Any) -> Iterable[Sample]:
 def _stack_errors() -> Iterable[Sample]:
     x = np.ones((2, 3), np.float32)
     yield Sample([], error=(RuntimeError, "stack expects a non-empty TensorList"))
-    yield Sample([x, x[0]], error=(RuntimeError, "stack expects each tensor to be equal size, but got [2, 3] at entry 0 and [3] at"))
-    yield Sample([x, x], 3, error=(IndexError, "Dimension out of range (expected to be in range of [-3, 2], but got 3)"))
+    yield Sample(
+        [x, x[0]],
+        error=(RuntimeError, "stack expects each tensor to be equal size, but got [2, 3] at entry 0 and [3] at"),
+    )
+    yield Sample(
+        [x, x], 3, error=(IndexError, "Dimension out of range (expected to be in range of [-3, 2], but got 3)")
+    )
 
 
-@declare(op=STACK, samples=_stack_samples, errors=_stack_errors, dtypes=("float", "complex", "int", "bool"), method=False)
+@declare(
+    op=STACK, samples=_stack_samples, errors=_stack_errors, dtypes=("float", "complex", "int", "bool"), method=False
+)
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None) -> Tensor:
     """Returns tensors of one size joined along a new dimension."""
     tensors = tensor_list("stack", tensors)
@@ -191,8 +225,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
 def _each(tensors: tuple[Any, ...], function: Any) -> Any:
     """Returns `function` of one tensor, or of each of several as a tuple."""
     if len(tensors) == 1 and not isinstance(tensors[0], Tensor):
-        tensors = tuple(tensors[0])
-        return tuple(function(x) for x in tensors)
+        return tuple(function(x) for x in tensor_list("atleast_nd", tensors[0]))
+    tensor_list("atleast_nd", tensors)
     return function(tensors[0]) if len(tensors) == 1 else tuple(function(x) for x in tensors)
 
 
@@ -267,7 +301,10 @@ def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
 @declare(samples=_column_samples, method=False, differentiable=True)
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Returns tensors joined side by side, vectors as columns."""
-    parts = [x.reshape(math.prod(shape_of(x)), 1) if len(shape_of(x)) <= 1 else x for x in tensor_list("column_stack", tensors)]
+    parts = [
+        x.reshape(math.prod(shape_of(x)), 1) if len(shape_of(x)) <= 1 else x
+        for x in tensor_list("column_stack", tensors)
+    ]
     return cat(parts, 1, out=out)
 
 
@@ -280,7 +317,7 @@ def _block_samples(make: Any) -> Iterable[Sample]:
 @declare(op=BLOCK_DIAG, samples=_block_samples, dtypes=("float", "complex", "int"), method=False)
 def block_diag(*tensors: Tensor) -> Tensor:
     """Returns a matrix with the tensors on its diagonal and zeros elsewhere; vectors count as rows."""
-    for place, x in enumerate(tensors):
+    for place, x in enumerate(tensor_list("block_diag", tensors)):
         if len(shape_of(x)) > 2:
             raise RuntimeError(
                 f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {place} has {len(shape_of(x))} dimensions"

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.declare import DECLARATIONS, Sample, declare
-from torchplug._core.elementwise import Number, argument_error, binary, broadcast_shapes, convert, promote, wrapped
+from torchplug._core.elementwise import (
+    Number,
+    argument_error,
+    binary,
+    broadcast_shapes,
+    convert,
+    need_tensor,
+    promote,
+    wrapped,
+)
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.op import Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor, shape_of, wrap
+from torchplug_spec import dtypes as dt
 
 __all__ = ["clamp", "clamp_max", "clamp_min", "fmax", "fmin", "maximum", "minimum", "nan_to_num", "where"]
 
@@ -126,9 +134,23 @@ def _max_rule(F: Any, g: Any, input: Any, min: Any, max: Any) -> Any:
     return F.where(used, g, F.zeros_of(g, ()))
 
 
-CLAMP = Op("clamp", ("input", "min", "max"), tensors=("input",), forward=_clamp, node="ClampBackward1", rules={"input": _clamp_rule})
-CLAMP_TENSOR = Op("clamp", ("input", "min", "max"), tensors=("input", "min", "max"), kernel="clamp_between", forward=_clamp,
-                  broadcasts=True, rules={"input": _clamp_rule, "min": _min_rule, "max": _max_rule})
+CLAMP = Op(
+    "clamp",
+    ("input", "min", "max"),
+    tensors=("input",),
+    forward=_clamp,
+    node="ClampBackward1",
+    rules={"input": _clamp_rule},
+)
+CLAMP_TENSOR = Op(
+    "clamp",
+    ("input", "min", "max"),
+    tensors=("input", "min", "max"),
+    kernel="clamp_between",
+    forward=_clamp,
+    broadcasts=True,
+    rules={"input": _clamp_rule, "min": _min_rule, "max": _max_rule},
+)
 
 
 def _clamp_samples(make: Any) -> Iterable[Sample]:
@@ -153,9 +175,20 @@ def _clamp_errors() -> Iterable[Sample]:
     yield Sample(x, 0, x, error=(TypeError, "clamp() received an invalid combination of arguments"))
 
 
-@declare(op=CLAMP_TENSOR, samples=_clamp_samples, errors=_clamp_errors, dtypes=("float", "int"), inplace=True, aliases=("clip",))
+@declare(
+    op=CLAMP_TENSOR,
+    samples=_clamp_samples,
+    errors=_clamp_errors,
+    dtypes=("float", "int"),
+    inplace=True,
+    aliases=("clip",),
+)
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:
     """Returns the input with smaller elements raised to `min` and larger ones lowered to `max` (numbers or tensors)."""
+    need_tensor("clamp", input)
+    for name, position, bound in (("min", 2, min), ("max", 3, max)):
+        if bound is not None and not isinstance(bound, Number):
+            need_tensor("clamp", bound, name, position)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     bounds = [bound for bound in (min, max) if bound is not None]
@@ -233,11 +266,18 @@ def _where_errors() -> Iterable[Sample]:
     import numpy as np
 
     x = np.ones(2, np.float32)
-    yield Sample(x, x, x, error=(RuntimeError, "where expected condition to be a boolean tensor, but got a tensor with dtype Float"))
+    yield Sample(
+        x,
+        x,
+        x,
+        error=(RuntimeError, "where expected condition to be a boolean tensor, but got a tensor with dtype Float"),
+    )
     yield Sample(x > 0, x, np.ones(3, np.float32), error=(RuntimeError, "must match the size of tensor"))
 
 
-@declare(op=WHERE, samples=_where_samples, errors=_where_errors, dtypes=("float", "complex", "int", "bool"), method=False)
+@declare(
+    op=WHERE, samples=_where_samples, errors=_where_errors, dtypes=("float", "complex", "int", "bool"), method=False
+)
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
     """Returns `input` where the condition holds, `other` elsewhere; with a condition alone, the indices where it holds.
 
@@ -269,12 +309,17 @@ def _as_condition(condition: Any) -> Tensor:
     if dtype is dt.uint8:
         import warnings
 
-        warnings.warn("where received a uint8 condition tensor. This behavior is deprecated and will be removed in a future version "
-                      "of PyTorch. Use a boolean condition instead.", stacklevel=3)
+        warnings.warn(
+            "where received a uint8 condition tensor. This behavior is deprecated and will be removed in a future version "
+            "of PyTorch. Use a boolean condition instead.",
+            stacklevel=3,
+        )
         return convert(condition, dt.bool_)
     from torchplug._core.naming import scalar_type_name
 
-    raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {scalar_type_name(dtype)}")
+    raise RuntimeError(
+        f"where expected condition to be a boolean tensor, but got a tensor with dtype {scalar_type_name(dtype)}"
+    )
 
 
 def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
@@ -312,9 +357,16 @@ def _nan_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(op=NAN_TO_NUM, samples=_nan_samples, dtypes=("float", "int"), inplace=True)
-def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None, *,
-               out: Tensor | None = None) -> Tensor:
+def nan_to_num(
+    input: Tensor,
+    nan: float | None = None,
+    posinf: float | None = None,
+    neginf: float | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Returns the input with NaN replaced by `nan` (0), inf and -inf by `posinf`, `neginf` (the type's largest, smallest)."""
+    need_tensor("nan_to_num", input)
     import ml_dtypes
 
     dtype = input._kind.dtype
@@ -322,8 +374,10 @@ def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = N
         result = input.clone()
     else:
         limit = float(ml_dtypes.finfo(dtype.to_real().numpy).max)
-        result = NAN_TO_NUM(input, 0.0 if nan is None else float(nan), limit if posinf is None else float(posinf),
-                            -limit if neginf is None else float(neginf))
+        result = NAN_TO_NUM(
+            input,
+            0.0 if nan is None else float(nan),
+            limit if posinf is None else float(posinf),
+            -limit if neginf is None else float(neginf),
+        )
     return result if out is None else write_out(out, result, "nan_to_num")
-
-

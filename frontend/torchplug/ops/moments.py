@@ -10,11 +10,12 @@ import numpy as np
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import reduction_axes
+from torchplug._core.elementwise import need_tensor
 from torchplug._core.inplace import write_out
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.extremes import write_outs
-from torchplug.ops.reductions import Axes, Dim, keeps, length_over, need_tensor
+from torchplug.ops.reductions import Axes, Dim, keeps, length_over
 from torchplug_spec import dtypes as dt
 
 __all__ = ["corrcoef", "cov", "std", "std_mean", "var", "var_mean"]
@@ -124,7 +125,9 @@ def _moments(name: str, op: Op, input: Tensor, dim: Any, unbiased: Any, keepdim:
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
     elif unbiased is not None:
-        raise TypeError(f"{name}() received an invalid combination of arguments: unbiased and correction exclude each other")
+        raise TypeError(
+            f"{name}() received an invalid combination of arguments: unbiased and correction exclude each other"
+        )
     if not input._kind.inexact:
         raise RuntimeError(f"{name if '_' in name else 'std and var'} only support floating point and complex dtypes")
     shape = shape_of(input)
@@ -139,32 +142,64 @@ def _moments(name: str, op: Op, input: Tensor, dim: Any, unbiased: Any, keepdim:
 
 
 @declare(op=VAR, samples=_samples, errors=_errors, dtypes=("float", "complex"))
-def var(input: Tensor, dim: Dim | bool = None, unbiased: bool | None = None, keepdim: bool = False, *,
-        correction: float | None = None, out: Tensor | None = None, axis: Dim = None, keepdims: bool | None = None) -> Tensor:
+def var(
+    input: Tensor,
+    dim: Dim | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    out: Tensor | None = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Returns the variance over `dim`: the sum of squares divided by the count minus `correction` (1; 0 if not `unbiased`)."""
     result = _moments("var", VAR, input, dim if axis is None else axis, unbiased, keeps(keepdim, keepdims), correction)
     return result if out is None else write_out(out, result, "var")
 
 
 @declare(op=STD, samples=_samples, errors=_errors, dtypes=("float", "complex"))
-def std(input: Tensor, dim: Dim | bool = None, unbiased: bool | None = None, keepdim: bool = False, *,
-        correction: float | None = None, out: Tensor | None = None, axis: Dim = None, keepdims: bool | None = None) -> Tensor:
+def std(
+    input: Tensor,
+    dim: Dim | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    out: Tensor | None = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Returns the standard deviation over `dim`, see `var`; its gradient at 0 is 0."""
     result = _moments("std", STD, input, dim if axis is None else axis, unbiased, keeps(keepdim, keepdims), correction)
     return result if out is None else write_out(out, result, "std")
 
 
 @declare(op=VAR_MEAN, samples=_samples, dtypes=("float", "complex"), method=False)
-def var_mean(input: Tensor, dim: Dim | bool = None, unbiased: bool | None = None, keepdim: bool = False, *,
-             correction: float | None = None, out: Any = None) -> tuple[Tensor, Tensor]:
+def var_mean(
+    input: Tensor,
+    dim: Dim | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
     """Returns the variance and the mean over `dim`, see `var`."""
     result = _moments("var_mean", VAR_MEAN, input, dim, unbiased, keepdim, correction)
     return result if out is None else write_outs(out, result, "var_mean")
 
 
 @declare(op=STD_MEAN, samples=_samples, dtypes=("float", "complex"), method=False)
-def std_mean(input: Tensor, dim: Dim | bool = None, unbiased: bool | None = None, keepdim: bool = False, *,
-             correction: float | None = None, out: Any = None) -> tuple[Tensor, Tensor]:
+def std_mean(
+    input: Tensor,
+    dim: Dim | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
     """Returns the standard deviation and the mean over `dim`, see `var`."""
     result = _moments("std_mean", STD_MEAN, input, dim, unbiased, keepdim, correction)
     return result if out is None else write_outs(out, result, "std_mean")
@@ -179,8 +214,11 @@ def _cov_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(samples=_cov_samples, dtypes=("float",), differentiable=True)
-def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
+) -> Tensor:
     """Returns the covariance matrix of the rows: one row per variable, one column per observation, perhaps weighted."""
+    need_tensor("cov", input)
     if len(shape_of(input)) > 2:
         raise RuntimeError(
             f"cov(): expected input to have two or fewer dimensions but got an input with {len(shape_of(input))} dimensions"

@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
+from torchplug._core.elementwise import argument_error, need_tensor
 from torchplug._core.inplace import write_out
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.return_types import return_type
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.extremes import pick, picked, picking_op, shared_or_nan_rule, write_outs
-from torchplug.ops.reductions import need_tensor
+from torchplug_spec import dtypes as dt
 
 __all__ = ["argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile", "sort", "topk"]
 
@@ -48,8 +48,17 @@ def _moved_rule(F: Any, g: Any, x_shape: Shape, places: Any, axis: int) -> Any:
     return F.scatter_along(F.zeros_of(g, x_shape), g, places, axis, True)
 
 
-SORT_OP = Op("sort", ("x", "axis", "descending"), tensors=("x",), kernel="sort_dim", forward=_sort, outputs=2,
-             differentiable_outputs=1, residuals=("places",), rules={"x": _moved_rule})
+SORT_OP = Op(
+    "sort",
+    ("x", "axis", "descending"),
+    tensors=("x",),
+    kernel="sort_dim",
+    forward=_sort,
+    outputs=2,
+    differentiable_outputs=1,
+    residuals=("places",),
+    rules={"x": _moved_rule},
+)
 
 
 def _topk(F: Any, x: Any, k: int, axis: int, largest: bool) -> tuple[Any, Any, Any]:
@@ -58,8 +67,16 @@ def _topk(F: Any, x: Any, k: int, axis: int, largest: bool) -> tuple[Any, Any, A
     return F.take_along(x, places, axis), F.copy(places), places
 
 
-TOPK_OP = Op("topk", ("x", "k", "axis", "largest"), tensors=("x",), forward=_topk, outputs=2, differentiable_outputs=1,
-             residuals=("places",), rules={"x": _moved_rule})
+TOPK_OP = Op(
+    "topk",
+    ("x", "k", "axis", "largest"),
+    tensors=("x",),
+    forward=_topk,
+    outputs=2,
+    differentiable_outputs=1,
+    residuals=("places",),
+    rules={"x": _moved_rule},
+)
 
 
 def _of_rank(F: Any, x: Any, order: Any, rank: Any, axis: int, keepdims: bool) -> tuple[Any, Any, Any]:
@@ -108,10 +125,22 @@ def _of_all(function: Any) -> Any:
 
 MEDIAN_DIM = picking_op("median", _median_dim, "MedianBackward1")
 NANMEDIAN_DIM = picking_op("nanmedian", _nanmedian_dim, "NanmedianBackward1")
-MEDIAN_ALL = Op("median", ("x", "axis", "keepdims"), tensors=("x",), kernel="median_all", forward=_of_all(_median_dim),
-                rules={"x": shared_or_nan_rule})
-NANMEDIAN_ALL = Op("nanmedian", ("x", "axis", "keepdims"), tensors=("x",), kernel="nanmedian_all", forward=_of_all(_nanmedian_dim),
-                   rules={"x": shared_or_nan_rule})
+MEDIAN_ALL = Op(
+    "median",
+    ("x", "axis", "keepdims"),
+    tensors=("x",),
+    kernel="median_all",
+    forward=_of_all(_median_dim),
+    rules={"x": shared_or_nan_rule},
+)
+NANMEDIAN_ALL = Op(
+    "nanmedian",
+    ("x", "axis", "keepdims"),
+    tensors=("x",),
+    kernel="nanmedian_all",
+    forward=_of_all(_nanmedian_dim),
+    rules={"x": shared_or_nan_rule},
+)
 
 
 def _mode_dim(F: Any, x: Any, axis: int, keepdims: bool) -> tuple[Any, Any, Any]:
@@ -151,13 +180,24 @@ def _sort_samples(make: Any) -> Iterable[Sample]:
 
 
 def _sort_errors() -> Iterable[Sample]:
-    yield Sample(np.ones(2, np.float32), 1, error=(IndexError, "Dimension out of range (expected to be in range of [-1, 0], but got 1)"))
+    yield Sample(
+        np.ones(2, np.float32),
+        1,
+        error=(IndexError, "Dimension out of range (expected to be in range of [-1, 0], but got 1)"),
+    )
     yield Sample(np.ones(2, np.complex64), error=(RuntimeError, "Sort does not support complex dtypes on CPU"))
 
 
 @declare(op=SORT_OP, samples=_sort_samples, errors=_sort_errors, dtypes=("float", "int", "bool"))
-def sort(input: Tensor, dim: Any = -1, descending: bool = False, stable: bool | None = None, *, out: Any = None,
-         axis: int | None = None) -> Any:
+def sort(
+    input: Tensor,
+    dim: Any = -1,
+    descending: bool = False,
+    stable: bool | None = None,
+    *,
+    out: Any = None,
+    axis: int | None = None,
+) -> Any:
     """Returns (values, indices) with the elements along `dim` in order; equal elements keep theirs, NaN is largest."""
     need_tensor("sort", input)
     if input._kind.dtype.is_complex:
@@ -177,8 +217,15 @@ def _argsort_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(samples=_argsort_samples, errors=_sort_errors, dtypes=("float", "int", "bool"), differentiable=False)
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, axis: int | None = None,
-            out: Tensor | None = None) -> Tensor:
+def argsort(
+    input: Tensor,
+    dim: int = -1,
+    descending: bool = False,
+    stable: bool = False,
+    *,
+    axis: int | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """Returns the indices that put the elements along `dim` in order, as int64."""
     result = sort(input, dim if axis is None else axis, descending, stable)[1]
     return result if out is None else write_out(out, result, "argsort")
@@ -216,6 +263,8 @@ def _topk_errors() -> Iterable[Sample]:
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:
     """Returns (values, indices) of the `k` largest elements along `dim` (or smallest), always in order."""
     need_tensor("topk", input)
+    if not hasattr(k, "__index__"):
+        raise argument_error("topk", "k", "int", k, 2)
     k = k.__index__()
     axis = wrap_dim(dim, len(shape_of(input)))
     length = shape_of(input)[axis] if shape_of(input) else 1
@@ -237,8 +286,12 @@ def _kthvalue_errors() -> Iterable[Sample]:
     yield Sample(x, 0, error=(RuntimeError, "kthvalue(): selected number k out of range for dimension 0"))
 
 
-@declare(op=KTHVALUE_OP, samples=lambda make: [Sample(make(3, 5), 2), Sample(make(2, 3, 5), 1, 1, True), Sample(make(), 1)],
-         errors=_kthvalue_errors, dtypes=("float",))
+@declare(
+    op=KTHVALUE_OP,
+    samples=lambda make: [Sample(make(3, 5), 2), Sample(make(2, 3, 5), 1, 1, True), Sample(make(), 1)],
+    errors=_kthvalue_errors,
+    dtypes=("float",),
+)
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """Returns (values, indices) of the k-th smallest element along `dim`, counted from 1."""
     need_tensor("kthvalue", input)
@@ -265,7 +318,9 @@ def _median_samples(make: Any) -> Iterable[Sample]:
         yield Sample(x, 1)
 
 
-def _middle(name: str, whole: Op, along: Op, result_class: Any, input: Tensor, dim: int | None, keepdim: bool, out: Any) -> Any:
+def _middle(
+    name: str, whole: Op, along: Op, result_class: Any, input: Tensor, dim: int | None, keepdim: bool, out: Any
+) -> Any:
     need_tensor(name, input)
     dtype = input._kind.dtype
     if dtype is dt.bool_ or dtype.is_complex:
@@ -323,11 +378,15 @@ def _quantile_samples(make: Any) -> Iterable[Sample]:
 def _quantile_errors() -> Iterable[Sample]:
     x = np.ones(3, np.float32)
     yield Sample(x, 2.0, error=(RuntimeError, "quantile() q must be in the range [0, 1] but got 2"))
-    yield Sample(np.ones(3, np.int64), 0.5, error=(RuntimeError, "quantile() input tensor must be either float or double dtype"))
+    yield Sample(
+        np.ones(3, np.int64), 0.5, error=(RuntimeError, "quantile() input tensor must be either float or double dtype")
+    )
     yield Sample(x, 0.5, interpolation="best", error=(RuntimeError, "interpolation must be one of"))
 
 
-def _quantile(name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool) -> Tensor:
+def _quantile(
+    name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool
+) -> Tensor:
     """Sorts the lines, turns q into ranks, and mixes the two elements between which a rank lies."""
     from torchplug.ops.creation import tensor
 
@@ -345,6 +404,7 @@ def _quantile(name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool, 
 
 
 def _check_quantile(name: str, input: Tensor, q: Any, interpolation: str) -> None:
+    need_tensor(name, input)
     if input._kind.dtype not in (dt.float32, dt.float64):
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if math.prod(shape_of(input)) == 0:
@@ -399,16 +459,30 @@ def _arranged(result: Tensor, points: Shape, shape: Shape, axis: int, dim: int |
 
 
 @declare(samples=_quantile_samples, errors=_quantile_errors, dtypes=("float",), differentiable=True)
-def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
-             out: Tensor | None = None) -> Tensor:
+def quantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Tensor | None = None,
+) -> Tensor:
     """Returns the q-quantiles along `dim` (of all elements if None); a tensor `q` adds a first dimension."""
     result = _quantile("quantile", input, q, dim, keepdim, interpolation, False)
     return result if out is None else write_out(out, result, "quantile")
 
 
 @declare(samples=_quantile_samples, dtypes=("float",), differentiable=True)
-def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
-                out: Tensor | None = None) -> Tensor:
+def nanquantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Tensor | None = None,
+) -> Tensor:
     """Returns the q-quantiles along `dim` of the elements that are not NaN."""
     result = _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
     return result if out is None else write_out(out, result, "nanquantile")

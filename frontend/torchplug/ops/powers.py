@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import Number, argument_error, as_number, broadcast_shapes, convert, promote, unary
 from torchplug._core.inplace import inplace_twin, write_out
@@ -15,6 +13,7 @@ from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor, shape_of, wrap
+from torchplug_spec import dtypes as dt
 
 __all__ = ["float_power", "pow", "reciprocal", "rsqrt", "sqrt", "square"]
 
@@ -63,10 +62,22 @@ def _exponent_rule(F: Any, g: Any, input: Any, exponent: Any) -> Any:
 
 
 POW_NUMBER = Op("pow", ("input", "exponent"), tensors=("input",), kernel="pow", rules={"input": _base_rule_number})
-POW = Op("pow", ("input", "exponent"), tensors=("input", "exponent"), node="PowBackward1", broadcasts=True,
-         rules={"input": _base_rule, "exponent": _exponent_rule})
-POW_BASE = Op("pow", ("input", "exponent"), tensors=("exponent",), kernel="pow", node="PowBackward2",
-              rules={"exponent": _exponent_rule})
+POW = Op(
+    "pow",
+    ("input", "exponent"),
+    tensors=("input", "exponent"),
+    node="PowBackward1",
+    broadcasts=True,
+    rules={"input": _base_rule, "exponent": _exponent_rule},
+)
+POW_BASE = Op(
+    "pow",
+    ("input", "exponent"),
+    tensors=("exponent",),
+    kernel="pow",
+    node="PowBackward2",
+    rules={"exponent": _exponent_rule},
+)
 
 
 TENSOR_SPACE.pow = lambda x, y: POW(x, y) if isinstance(y, Tensor) else POW_NUMBER(x, y)
@@ -137,7 +148,14 @@ def _pow_errors() -> Iterable[Sample]:
     yield Sample(2, 3, error=(TypeError, "pow() received an invalid combination of arguments"))
 
 
-@declare(op=POW, samples=_pow_samples, errors=_pow_errors, dtypes=("float", "complex", "int"), inplace=True, operator=pow_plain)
+@declare(
+    op=POW,
+    samples=_pow_samples,
+    errors=_pow_errors,
+    dtypes=("float", "complex", "int"),
+    inplace=True,
+    operator=pow_plain,
+)
 def pow(input: Tensor | complex, exponent: Tensor | complex, *, out: Tensor | None = None) -> Tensor:
     """Returns `input` to the power of `exponent`, broadcast and promoted; one of them may be a number.
 
@@ -168,7 +186,9 @@ def _float_power_in_place(input: Tensor, exponent: Any) -> Tensor:
     result = float_power(input, exponent)
     if result._kind.dtype is not input._kind.dtype:
         names = (scalar_type_name(x._kind.dtype) for x in (input, result))
-        raise RuntimeError("the base given to float_power_ has dtype {} but the operation's result requires dtype {}".format(*names))
+        raise RuntimeError(
+            "the base given to float_power_ has dtype {} but the operation's result requires dtype {}".format(*names)
+        )
     return result
 
 
@@ -214,11 +234,14 @@ _square = unary(
 )
 
 
-@declare(samples=lambda make: [Sample(make(3, 4)), Sample(make())], dtypes=("float", "complex", "int", "bool"), inplace=True,
-         differentiable=True)
+@declare(
+    samples=lambda make: [Sample(make(3, 4)), Sample(make())],
+    dtypes=("float", "complex", "int", "bool"),
+    inplace=True,
+    differentiable=True,
+)
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns `input * input`; bool gives int64."""
     if isinstance(input, Tensor) and input._kind.dtype is dt.bool_:
         input = convert(input, dt.int64)
     return _square(input, out=out)
-

@@ -7,18 +7,17 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import reduction_axes
-from torchplug._core.elementwise import argument_error, convert
+from torchplug._core.elementwise import convert, need_tensor
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.modes import default_dtype
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["all", "any", "count_nonzero", "length_over", "logsumexp", "mean", "nanmean", "nansum", "prod", "sum"]
 
@@ -30,12 +29,6 @@ _HALF = (dt.float16, dt.bfloat16)
 def length_over(shape: tuple[int, ...], axes: Axes) -> int:
     """Returns how many elements a reduction over `axes` (None: all) joins into one."""
     return math.prod(shape) if axes is None else math.prod(shape[axis] for axis in axes)
-
-
-def need_tensor(name: str, input: Any) -> None:
-    """Raises PyTorch's TypeError unless the first argument is a tensor."""
-    if not isinstance(input, Tensor):
-        raise argument_error(name, "input", "Tensor", input, 1)
 
 
 def keeps(keepdim: bool, keepdims: bool | None) -> bool:
@@ -66,7 +59,9 @@ def _mean_rule(F: Any, g: Any, x_shape: tuple[int, ...], axis: Axes, keepdims: b
     return F.broadcast_like(F.divide(g, length_over(x_shape, axis)), x_shape, axis, keepdims)
 
 
-MEAN_OVER = Op("mean", ("x", "axis", "keepdims"), tensors=("x",), node="MeanBackward1", forward=_mean, rules={"x": _mean_rule})
+MEAN_OVER = Op(
+    "mean", ("x", "axis", "keepdims"), tensors=("x",), node="MeanBackward1", forward=_mean, rules={"x": _mean_rule}
+)
 MEAN = Op("mean", ("x", "axis", "keepdims"), tensors=("x",), kernel="mean", rules={"x": _mean_rule})
 
 
@@ -75,7 +70,9 @@ def _prod_rule(F: Any, g: Any, x: Any, axis: Axes, keepdims: bool) -> Any:
     shape = tuple(x.shape)
     g = F.broadcast_like(g, shape, axis, keepdims)
     if axis is None:
-        return F.reshape(_product_of_others(F, F.reshape(g, (math.prod(shape),)), F.reshape(x, (math.prod(shape),)), 0), shape)
+        return F.reshape(
+            _product_of_others(F, F.reshape(g, (math.prod(shape),)), F.reshape(x, (math.prod(shape),)), 0), shape
+        )
     return _product_of_others(F, g, x, axis[0])
 
 
@@ -201,8 +198,16 @@ def _sum_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(op=SUM_OVER, samples=_sum_samples, errors=dim_errors, dtypes=("float", "complex", "int", "bool"))
-def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None,
-        axis: Dim = None, keepdims: bool | None = None) -> Tensor:
+def sum(
+    input: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Returns the sum over `dim` (all dimensions if None); integers and bool add up in int64 unless `dtype` is given."""
     need_tensor("sum", input)
     kind = input._kind
@@ -218,13 +223,23 @@ def _mean_errors() -> Iterable[Sample]:
     import numpy as np
 
     n = np.ones(2, np.int64)
-    yield Sample(n, error=(RuntimeError, "mean(): could not infer output dtype. Input dtype must be either a floating point"))
+    yield Sample(
+        n, error=(RuntimeError, "mean(): could not infer output dtype. Input dtype must be either a floating point")
+    )
     yield Sample(np.ones((2, 3), np.float32), 2, error=(IndexError, "Dimension out of range"))
 
 
 @declare(op=MEAN_OVER, samples=_sum_samples, errors=_mean_errors, dtypes=("float", "complex"))
-def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None,
-         axis: Dim = None, keepdims: bool | None = None) -> Tensor:
+def mean(
+    input: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Returns the mean over `dim` (all dimensions if None); integers need a floating `dtype`."""
     need_tensor("mean", input)
     if dtype is not None:
@@ -252,8 +267,16 @@ def _prod_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(op=PROD_OVER, samples=_prod_samples, dtypes=("float", "complex", "int", "bool"))
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None,
-         axis: int | None = None, keepdims: bool | None = None) -> Tensor:
+def prod(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Returns the product over `dim` (all elements if None); integers and bool multiply in int64 unless `dtype` is given."""
     need_tensor("prod", input)
     dim = dim if axis is None else axis
@@ -282,15 +305,29 @@ def _truth_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(op=ANY, samples=_truth_samples, errors=dim_errors, dtypes=("float", "complex", "int", "bool"))
-def any(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Tensor | None = None, axis: Dim = None,
-        keepdims: bool | None = None) -> Tensor:
+def any(
+    input: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    out: Tensor | None = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Returns whether any element over `dim` is not 0, as bool (uint8 for uint8)."""
     return _truth("any", ANY, input, dim if axis is None else axis, keeps(keepdim, keepdims), out)
 
 
 @declare(op=ALL, samples=_truth_samples, errors=dim_errors, dtypes=("float", "complex", "int", "bool"))
-def all(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Tensor | None = None, axis: Dim = None,
-        keepdims: bool | None = None) -> Tensor:
+def all(
+    input: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    out: Tensor | None = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> Tensor:
     """Returns whether no element over `dim` is 0, as bool (uint8 for uint8)."""
     return _truth("all", ALL, input, dim if axis is None else axis, keeps(keepdim, keepdims), out)
 
@@ -343,7 +380,9 @@ def _nan_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(op=NANSUM, samples=_nan_samples, dtypes=("float", "int"))
-def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
+def nansum(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None
+) -> Tensor:
     """Returns the sum over `dim`, NaN counting as 0."""
     need_tensor("nansum", input)
     if input._kind.dtype.is_complex:
@@ -357,12 +396,16 @@ def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DTyp
 
 
 @declare(samples=_nan_samples, differentiable=True)
-def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
+def nanmean(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None
+) -> Tensor:
     """Returns the mean over `dim` of the elements that are not NaN."""
     need_tensor("nanmean", input)
     if not input._kind.inexact:
-        raise RuntimeError("nanmean(): expected input to have floating point or complex dtype but got "
-                           f"{scalar_type_name(input._kind.dtype)}")
+        raise RuntimeError(
+            "nanmean(): expected input to have floating point or complex dtype but got "
+            f"{scalar_type_name(input._kind.dtype)}"
+        )
     from torchplug.ops.comparison import isnan, logical_not
 
     count = sum(logical_not(isnan(input)), dim, keepdim)

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import as_shape, wrap_dim, wrap_dims
+from torchplug._core.elementwise import need_tensor
 from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import dtypes as dt
 
 __all__ = ["flip", "fliplr", "flipud", "repeat", "repeat_interleave", "roll", "rot90", "tile"]
 
@@ -50,8 +51,14 @@ def flip_(F: Any, x: Any, axes: tuple[int, ...]) -> Any:
     return x
 
 
-FLIP = Op("flip", ("x", "axes"), tensors=("x",), kernel="flipped", forward=lambda F, x, axes: F.copy(F.flip(x, axes)),
-          rules={"x": lambda F, g, axes: F.flip(g, axes)})
+FLIP = Op(
+    "flip",
+    ("x", "axes"),
+    tensors=("x",),
+    kernel="flipped",
+    forward=lambda F, x, axes: F.copy(F.flip(x, axes)),
+    rules={"x": lambda F, g, axes: F.flip(g, axes)},
+)
 TENSOR_SPACE.flip = FLIP
 
 
@@ -63,7 +70,10 @@ def roll_(F: Any, x: Any, shifts: tuple[int, ...], axes: tuple[int, ...]) -> Any
         start = -shift % shape[axis] if shape[axis] else 0
         if start:
             parts = (slice(start, shape[axis], 1), slice(0, start, 1))
-            keys = [tuple(part if dim == axis else slice(0, length, 1) for dim, length in enumerate(shape)) for part in parts]
+            keys = [
+                tuple(part if dim == axis else slice(0, length, 1) for dim, length in enumerate(shape))
+                for part in parts
+            ]
             x = F.concat([F.slice(x, key) for key in keys], axis)
     return F.copy(x)
 
@@ -101,13 +111,20 @@ def _repeat_samples(make: Any) -> Iterable[Sample]:
 
 def _repeat_errors() -> Iterable[Sample]:
     x = np.ones((2, 2), np.float32)
-    yield Sample(x, 2, error=(RuntimeError, "Number of dimensions of repeat dims can not be smaller than number of dimensions of"))
+    yield Sample(
+        x,
+        2,
+        error=(RuntimeError, "Number of dimensions of repeat dims can not be smaller than number of dimensions of"),
+    )
     yield Sample(x, -1, 2, error=(RuntimeError, "Trying to create tensor with negative dimension -2: [-2, 4]"))
 
 
-@declare(op=REPEAT, samples=_repeat_samples, errors=_repeat_errors, dtypes=("float", "complex", "int", "bool"), public=False)
+@declare(
+    op=REPEAT, samples=_repeat_samples, errors=_repeat_errors, dtypes=("float", "complex", "int", "bool"), public=False
+)
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """Returns the tensor laid side by side, `repeats` times along each dimension (counted from the last)."""
+    need_tensor("repeat", input)
     counts, shape = as_shape(repeats), shape_of(input)
     if len(counts) < len(shape):
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
@@ -117,10 +134,14 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     return REPEAT(input, counts)
 
 
-@declare(samples=lambda make: [Sample(make(3), (2,)), Sample(make(2, 3), (2,)), Sample(make(3), (2, 2))], differentiable=True,
-         dtypes=("float", "int"))
+@declare(
+    samples=lambda make: [Sample(make(3), (2,)), Sample(make(2, 3), (2,)), Sample(make(3), (2, 2))],
+    differentiable=True,
+    dtypes=("float", "int"),
+)
 def tile(input: Tensor, *dims: Any) -> Tensor:
     """Returns the tensor laid side by side; missing leading repeats are 1."""
+    need_tensor("tile", input)
     counts = as_shape(dims)
     return repeat(input, (1,) * (len(shape_of(input)) - len(counts)) + counts)
 
@@ -142,15 +163,20 @@ def _interleave_errors() -> Iterable[Sample]:
     yield Sample(x, -1, error=(RuntimeError, "Repeats must be non-negative"))
     yield Sample(x, x, error=(NotImplementedError, "not implemented for 'Float'"))
     yield Sample(x, np.ones(3, np.int64), error=(RuntimeError, "repeats must have the same size as input along dim"))
-    yield Sample(x, np.array([1, 2]), 0, output_size=5, error=(RuntimeError, "allocated size does not match required size"))
+    yield Sample(
+        x, np.array([1, 2]), 0, output_size=5, error=(RuntimeError, "allocated size does not match required size")
+    )
 
 
 @declare(samples=_interleave_samples, errors=_interleave_errors, dtypes=("float", "int"), differentiable=True)
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
     """Returns every entry along `dim` (of the flattened tensor if None) repeated, all as often or each as `repeats` says.
 
     With one tensor alone, returns the index of every entry as often as the entry says.
     """
+    need_tensor("repeat_interleave", input)
     if repeats is None:
         return _repeated_places(input, output_size)
     x = input if dim is not None else TENSOR_SPACE.reshape(input, (math.prod(shape_of(input)),))
@@ -205,7 +231,11 @@ def _repeated_places(repeats: Tensor, output_size: int | None) -> Tensor:
 # ---- roll, flip, rotate ----------------------------------------------------------------------------------------------
 
 
-def _as_tuple(value: Any) -> tuple[int, ...]:
+def _as_tuple(value: Any, name: str) -> tuple[int, ...]:
+    if isinstance(value, str) or not all(
+        hasattr(item, "__index__") for item in (value if isinstance(value, Sequence) else [value])
+    ):
+        raise TypeError(f"roll(): argument '{name}' must be tuple of ints, not {type(value).__name__}")
     return (value.__index__(),) if hasattr(value, "__index__") else tuple(item.__index__() for item in value)
 
 
@@ -227,7 +257,8 @@ def _roll_errors() -> Iterable[Sample]:
 @declare(op=ROLL, samples=_roll_samples, errors=_roll_errors, dtypes=("float", "complex", "int", "bool"))
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """Returns the tensor moved round along `dims`, or flattened and moved round if None."""
-    amounts, chosen = _as_tuple(shifts), () if dims is None else _as_tuple(dims)
+    need_tensor("roll", input)
+    amounts, chosen = _as_tuple(shifts, "shifts"), () if dims is None else _as_tuple(dims, "dims")
     if not amounts:
         raise RuntimeError("`shifts` required")
     if not chosen and len(amounts) == 1:
@@ -245,17 +276,26 @@ def _flip_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(2, 0), (1,))
 
 
-@declare(op=FLIP, samples=_flip_samples, dtypes=("float", "complex", "int", "bool"),
-         errors=lambda: [Sample(np.ones(2, np.float32), (0, 0), error=(RuntimeError, "dim 0 appears multiple times"))])
+@declare(
+    op=FLIP,
+    samples=_flip_samples,
+    dtypes=("float", "complex", "int", "bool"),
+    errors=lambda: [Sample(np.ones(2, np.float32), (0, 0), error=(RuntimeError, "dim 0 appears multiple times"))],
+)
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """Returns a copy with the order along `dims` turned over."""
+    need_tensor("flip", input)
     return FLIP(input, wrap_dims(as_shape(dims), len(shape_of(input))))
 
 
-@declare(samples=lambda make: [Sample(make(2, 3)), Sample(make(2, 3, 2))], differentiable=True,
-         errors=lambda: [Sample(np.ones(2, np.float32), error=(RuntimeError, "Input must be >= 2-d."))])
+@declare(
+    samples=lambda make: [Sample(make(2, 3)), Sample(make(2, 3, 2))],
+    differentiable=True,
+    errors=lambda: [Sample(np.ones(2, np.float32), error=(RuntimeError, "Input must be >= 2-d."))],
+)
 def fliplr(input: Tensor) -> Tensor:
     """Returns a copy with the columns in opposite order."""
+    need_tensor("fliplr", input)
     if len(shape_of(input)) < 2:
         raise RuntimeError("Input must be >= 2-d.")
     return FLIP(input, (1,))
@@ -264,6 +304,7 @@ def fliplr(input: Tensor) -> Tensor:
 @declare(samples=lambda make: [Sample(make(2, 3)), Sample(make(3))], differentiable=True)
 def flipud(input: Tensor) -> Tensor:
     """Returns a copy with the rows in opposite order."""
+    need_tensor("flipud", input)
     if not shape_of(input):
         raise RuntimeError("Input must be >= 1-d.")
     return FLIP(input, (0,))
@@ -279,13 +320,16 @@ def _rot90_samples(make: Any) -> Iterable[Sample]:
 def _rot90_errors() -> Iterable[Sample]:
     x = np.ones((2, 2), np.float32)
     yield Sample(x[0], error=(RuntimeError, "expected total dims >= 2, but got total dims = 1"))
-    yield Sample(x, 1, (0, 0), error=(RuntimeError, "expected rotation dims to be different, but got dim0 = 0 and dim1 = 0"))
+    yield Sample(
+        x, 1, (0, 0), error=(RuntimeError, "expected rotation dims to be different, but got dim0 = 0 and dim1 = 0")
+    )
     yield Sample(x, 1, (0,), error=(RuntimeError, "expected total rotation dims == 2, but got dims = 1"))
 
 
 @declare(op=ROT90, samples=_rot90_samples, errors=_rot90_errors, dtypes=("float", "int"))
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Returns a copy turned by `k` right angles in the plane of two dimensions, from the first towards the second."""
+    need_tensor("rot90", input)
     ndim = len(shape_of(input))
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")

@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.declare import DECLARATIONS, Sample, declare
-from torchplug._core.elementwise import binary, broadcast_shapes, unary
+from torchplug._core.elementwise import binary, broadcast_shapes, need_tensor, unary
 from torchplug._core.inplace import inplace_twin, write_out
 from torchplug._core.kernels import composition
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.arithmetic import zero_gradient
+from torchplug_spec import dtypes as dt
 
-__all__ = ["abs", "ceil", "copysign", "floor", "frac", "heaviside", "nextafter", "round", "sgn", "sign", "signbit", "trunc"]
+__all__ = [
+    "abs",
+    "ceil",
+    "copysign",
+    "floor",
+    "frac",
+    "heaviside",
+    "nextafter",
+    "round",
+    "sgn",
+    "sign",
+    "signbit",
+    "trunc",
+]
 
 # ---- compositions ----------------------------------------------------------------------------------------------------
 
@@ -84,12 +96,31 @@ def _abs_in_place(input: Tensor) -> Tensor:
 
 
 Tensor.abs_ = Tensor.absolute_ = inplace_twin(_abs_in_place, DECLARATIONS["abs"].op)  # type: ignore[attr-defined]
-floor = unary("floor", zero_gradient, """Returns the largest integer that is not larger.""", dtypes=("float", "int"),
-              samples=_unlike_whole, refuse=_complex_refusal("floor"))
-ceil = unary("ceil", zero_gradient, """Returns the smallest integer that is not smaller.""", dtypes=("float", "int"),
-             samples=_unlike_whole, refuse=_complex_refusal("ceil"))
-trunc = unary("trunc", zero_gradient, """Returns the integer part.""", dtypes=("float", "int"), samples=_unlike_whole,
-              aliases=("fix",), refuse=_complex_refusal("trunc"))
+floor = unary(
+    "floor",
+    zero_gradient,
+    """Returns the largest integer that is not larger.""",
+    dtypes=("float", "int"),
+    samples=_unlike_whole,
+    refuse=_complex_refusal("floor"),
+)
+ceil = unary(
+    "ceil",
+    zero_gradient,
+    """Returns the smallest integer that is not smaller.""",
+    dtypes=("float", "int"),
+    samples=_unlike_whole,
+    refuse=_complex_refusal("ceil"),
+)
+trunc = unary(
+    "trunc",
+    zero_gradient,
+    """Returns the integer part.""",
+    dtypes=("float", "int"),
+    samples=_unlike_whole,
+    aliases=("fix",),
+    refuse=_complex_refusal("trunc"),
+)
 frac = unary(
     "frac", lambda F, g: g, """Returns what the integer part leaves, with the sign of the input.""", samples=_unlike_whole,
     forward=lambda F, x: F.subtract(x, F.trunc(x)),
@@ -113,8 +144,12 @@ def _sgn_rule(F: Any, g: Any, input: Any, out: Any) -> Any:
     return F.where(zero, F.zeros_of(g, ()), F.divide(F.subtract(g, F.multiply(along, out)), size))
 
 
-sgn = unary("sgn", _sgn_rule, """Returns input / |input|, 0 at 0: `sign` for complex numbers too.""",
-            dtypes=("float", "complex", "int"))
+sgn = unary(
+    "sgn",
+    _sgn_rule,
+    """Returns input / |input|, 0 at 0: `sign` for complex numbers too.""",
+    dtypes=("float", "complex", "int"),
+)
 signbit = unary(
     "signbit", None, """Returns where the sign is negative, -0.0 included.""", result="bool", dtypes=("float", "int", "bool"),
     inplace=False, refuse={"complex": RuntimeError("signbit is not implemented for complex tensors.")},
@@ -130,8 +165,15 @@ def _round_decimals(F: Any, x: Any, decimals: int) -> Any:
     return F.divide(F.round(F.multiply(x, scale)), scale)
 
 
-ROUND_DECIMALS = Op("round", ("input", "decimals"), tensors=("input",), kernel="round_decimals", node="RoundBackward1",
-                    forward=_round_decimals, rules={"input": zero_gradient})
+ROUND_DECIMALS = Op(
+    "round",
+    ("input", "decimals"),
+    tensors=("input",),
+    kernel="round_decimals",
+    node="RoundBackward1",
+    forward=_round_decimals,
+    rules={"input": zero_gradient},
+)
 
 
 def _round_samples(make: Any) -> Iterable[Sample]:
@@ -154,6 +196,7 @@ def _round_errors() -> Iterable[Sample]:
 @declare(op=ROUND, samples=_round_samples, errors=_round_errors, dtypes=("float", "int"), inplace=True)
 def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
     """Returns the nearest integer, halves to the even one, or the nearest multiple of `10 ** -decimals`."""
+    need_tensor("round", input)
     from torchplug._core.naming import scalar_type_name
 
     dtype = input._kind.dtype
@@ -162,7 +205,6 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{scalar_type_name(dtype)}'")
     result = ROUND_DECIMALS(input, decimals) if decimals else ROUND(input)
     return result if out is None else write_out(out, result, "round")
-
 
 
 def _copysign_rule(F: Any, g: Any, input: Any, other: Any) -> Any:
@@ -190,14 +232,27 @@ def _heaviside(F: Any, x: Any, values: Any) -> Any:
     return F.where(F.equal(x, 0), values, step)
 
 
-HEAVISIDE = Op("heaviside", ("input", "values"), tensors=("input", "values"), forward=_heaviside, broadcasts=True,
-               rules={"input": zero_gradient})
+HEAVISIDE = Op(
+    "heaviside",
+    ("input", "values"),
+    tensors=("input", "values"),
+    forward=_heaviside,
+    broadcasts=True,
+    rules={"input": zero_gradient},
+)
 
 
-@declare(op=HEAVISIDE, samples=lambda make: [Sample(make(3, 4), make(4)), Sample(make(3) * 0, make(3))], dtypes=("float", "int"),
-         inplace=True, differentiable=False)
+@declare(
+    op=HEAVISIDE,
+    samples=lambda make: [Sample(make(3, 4), make(4)), Sample(make(3) * 0, make(3))],
+    dtypes=("float", "int"),
+    inplace=True,
+    differentiable=False,
+)
 def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns 0 below 0, 1 above, `values` at 0."""
+    need_tensor("heaviside", input)
+    need_tensor("heaviside", values, "values", 2)
     if input._kind.dtype is not values._kind.dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     if input._kind.dtype.is_complex:

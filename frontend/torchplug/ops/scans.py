@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
-from torchplug._core.elementwise import convert
+from torchplug._core.elementwise import convert, need_tensor
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
@@ -20,7 +18,8 @@ from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.return_types import return_type
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.extremes import write_outs
-from torchplug.ops.reductions import need_tensor
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "diff", "logcumsumexp", "trapezoid"]
 
@@ -82,7 +81,9 @@ def _running_extreme(F: Any, x: Any, axis: int, wins: Callable[[Any, Any], Any])
     stride = 1
     while stride < shape[axis]:
         earlier, earlier_places = _shifted(F, x, axis, stride, 0), _shifted(F, places, axis, stride, -1)
-        here = F.bitwise_or(F.isnan(x), F.bitwise_and(F.equal(earlier, earlier), F.bitwise_or(wins(x, earlier), F.equal(x, earlier))))
+        here = F.bitwise_or(
+            F.isnan(x), F.bitwise_and(F.equal(earlier, earlier), F.bitwise_or(wins(x, earlier), F.equal(x, earlier)))
+        )
         here = F.bitwise_or(here, F.less(earlier_places, 0))
         x, places = F.where(here, x, earlier), F.where(here, places, earlier_places)
         stride *= 2
@@ -102,8 +103,16 @@ def _running_rule(F: Any, g: Any, x_shape: tuple[int, ...], places: Any, axis: i
 
 
 def _running_op(name: str, forward: Any) -> Op:
-    return Op(name, ("x", "axis"), tensors=("x",), forward=forward, outputs=2, differentiable_outputs=1, residuals=("places",),
-              rules={"x": _running_rule})
+    return Op(
+        name,
+        ("x", "axis"),
+        tensors=("x",),
+        forward=forward,
+        outputs=2,
+        differentiable_outputs=1,
+        residuals=("places",),
+        rules={"x": _running_rule},
+    )
 
 
 CUMMAX_OP = _running_op("cummax", _cummax)
@@ -139,12 +148,22 @@ def _along(op: Op, input: Tensor, axis: int) -> Tensor:
 
 
 def _scan_errors() -> Iterable[Sample]:
-    yield Sample(np.ones(2, np.float32), 1, error=(IndexError, "Dimension out of range (expected to be in range of [-1, 0], but got 1)"))
+    yield Sample(
+        np.ones(2, np.float32),
+        1,
+        error=(IndexError, "Dimension out of range (expected to be in range of [-1, 0], but got 1)"),
+    )
 
 
 @declare(op=CUMSUM, samples=_scan_samples, errors=_scan_errors, dtypes=("float", "complex", "int"), inplace=True)
-def cumsum(input: Tensor, dim: int = None, *, dtype: DType | None = None, out: Tensor | None = None,  # type: ignore[assignment]
-           axis: int | None = None) -> Tensor:
+def cumsum(
+    input: Tensor,
+    dim: int = None,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,  # type: ignore[assignment]
+    axis: int | None = None,
+) -> Tensor:
     """Returns the running sum along `dim`; integers and bool add up in int64 unless `dtype` is given."""
     return _cumulated("cumsum", CUMSUM, input, _needed("cumsum", dim, axis), dtype, out)
 
@@ -164,8 +183,14 @@ def _cumprod_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(op=CUMPROD, samples=_cumprod_samples, errors=_scan_errors, dtypes=("float", "complex", "int"), inplace=True)
-def cumprod(input: Tensor, dim: int = None, *, dtype: DType | None = None, out: Tensor | None = None,  # type: ignore[assignment]
-            axis: int | None = None) -> Tensor:
+def cumprod(
+    input: Tensor,
+    dim: int = None,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,  # type: ignore[assignment]
+    axis: int | None = None,
+) -> Tensor:
     """Returns the running product along `dim`; integers and bool multiply in int64 unless `dtype` is given."""
     return _cumulated("cumprod", CUMPROD, input, _needed("cumprod", dim, axis), dtype, out)
 
@@ -182,7 +207,9 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tenso
     need_tensor("logcumsumexp", input)
     axis = wrap_dim(dim, len(shape_of(input)))
     if not input._kind.dtype.is_floating_point:
-        raise NotImplementedError(f"\"logcumsumexp_out_cpu\" not implemented for '{scalar_type_name(input._kind.dtype)}'")
+        raise NotImplementedError(
+            f"\"logcumsumexp_out_cpu\" not implemented for '{scalar_type_name(input._kind.dtype)}'"
+        )
     result = _along(LOGCUMSUMEXP, input, axis)
     return result if out is None else write_out(out, result, "logcumsumexp")
 
@@ -243,9 +270,17 @@ def _diff_errors() -> Iterable[Sample]:
 
 
 @declare(samples=_diff_samples, errors=_diff_errors, dtypes=("float", "complex", "int", "bool"), differentiable=True)
-def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *,
-         out: Tensor | None = None) -> Tensor:
+def diff(
+    input: Tensor,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Tensor | None = None,
+    append: Tensor | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Returns the n-th difference of neighbours along `dim`; of bool the exclusive or."""
+    need_tensor("diff", input)
     from torchplug.ops.joining import cat
 
     if not shape_of(input):
@@ -298,6 +333,7 @@ def _areas(name: str, y: Tensor, x: Tensor | None, dx: Any, dim: int) -> Tensor:
 @declare(samples=_trapezoid_samples, aliases=("trapz",), method=False, differentiable=True)
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
     """Returns the integral of `y` along `dim` by the trapezoidal rule, at places `x` or at distance `dx` (1)."""
+    need_tensor("trapezoid", y, "y")
     _one_spacing("trapezoid", x, dx)
     return _areas("trapezoid", y, x, 1 if dx is None else dx, dim).sum(dim) / 2.0
 
@@ -305,10 +341,13 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, di
 @declare(samples=_trapezoid_samples, method=False, differentiable=True)
 def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
     """Returns the running integral of `y` along `dim` by the trapezoidal rule; one element shorter than `y`."""
+    need_tensor("cumulative_trapezoid", y, "y")
     _one_spacing("cumulative_trapezoid", x, dx)
     return cumsum(_areas("cumulative_trapezoid", y, x, 1 if dx is None else dx, dim), dim) / 2.0
 
 
 def _one_spacing(name: str, x: Any, dx: Any) -> None:
     if x is not None and dx is not None:
-        raise TypeError(f"{name}() received an invalid combination of arguments - got (Tensor, Tensor, dx={type(dx).__name__})")
+        raise TypeError(
+            f"{name}() received an invalid combination of arguments - got (Tensor, Tensor, dx={type(dx).__name__})"
+        )

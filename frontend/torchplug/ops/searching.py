@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import convert, promote
+from torchplug._core.elementwise import Number, convert, need_tensor, promote
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
@@ -18,6 +17,7 @@ from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.promotion import result_type
 from torchplug._core.return_types import return_type
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import dtypes as dt
 
 __all__ = ["bincount", "bucketize", "histc", "histogram", "isin", "searchsorted"]
 
@@ -59,8 +59,13 @@ def searchsorted_rows(F: Any, rows: Any, values: Any, side: str) -> Any:
 
 
 SEARCH = Op("searchsorted", ("line", "values", "side"), tensors=("line", "values"), differentiable_outputs=0)
-SEARCH_ROWS = Op("searchsorted", ("rows", "values", "side"), tensors=("rows", "values"), kernel="searchsorted_rows",
-                 differentiable_outputs=0)
+SEARCH_ROWS = Op(
+    "searchsorted",
+    ("rows", "values", "side"),
+    tensors=("rows", "values"),
+    kernel="searchsorted_rows",
+    differentiable_outputs=0,
+)
 
 
 # ---- searchsorted ----------------------------------------------------------------------------------------------------
@@ -81,26 +86,56 @@ def _search_samples(make: Any) -> Iterable[Sample]:
 
 def _search_errors() -> Iterable[Sample]:
     x, wide = np.ones(3, np.float32), np.ones((2, 3), np.float32)
-    yield Sample(x, x, right=True, side="left", error=(RuntimeError, "side and right can't be set to opposites, got side of left while"))
+    yield Sample(
+        x,
+        x,
+        right=True,
+        side="left",
+        error=(RuntimeError, "side and right can't be set to opposites, got side of left while"),
+    )
     yield Sample(x, x, side="top", error=(RuntimeError, "side can only be 'left' or 'right' but got top"))
-    yield Sample(wide, np.ones((3, 3), np.float32), error=(RuntimeError, "first N-1 dimensions of boundaries tensor and input value"))
+    yield Sample(
+        wide,
+        np.ones((3, 3), np.float32),
+        error=(RuntimeError, "first N-1 dimensions of boundaries tensor and input value"),
+    )
     yield Sample(np.ones((), np.float32), x, error=(RuntimeError, "boundaries tensor should have positive dimension"))
 
 
-@declare(op=SEARCH, samples=_search_samples, errors=_search_errors, dtypes=("float", "int"), method=False, differentiable=False)
-def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None,
-                 out: Tensor | None = None, sorter: Tensor | None = None) -> Tensor:
+@declare(
+    op=SEARCH,
+    samples=_search_samples,
+    errors=_search_errors,
+    dtypes=("float", "int"),
+    method=False,
+    differentiable=False,
+)
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    out: Tensor | None = None,
+    sorter: Tensor | None = None,
+) -> Tensor:
     """Returns the index at which each value would keep the last dimension of `sorted_sequence` sorted.
 
     Before equal elements, or after them with `right`; as int64, int32 with `out_int32`.
     """
+    need_tensor("searchsorted", sorted_sequence, "sorted_sequence")
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+        )
     size = shape_of(sorted_sequence)
     if not size:
-        raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension")
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension"
+        )
     if sorter is not None:
         sorted_sequence = sorted_sequence.gather(-1, sorter)
     values = _as_values(sorted_sequence, input)
@@ -127,6 +162,8 @@ def _as_values(like: Tensor, value: Any) -> Tensor:
         return value
     from torchplug.ops.creation import tensor
 
+    if not isinstance(value, Number):
+        raise TypeError(f"argument 'input' must be Tensor or Number, not {type(value).__name__}")
     return tensor(value, dtype=result_type(like, value), device=like.device)
 
 
@@ -144,8 +181,11 @@ def _bucket_errors() -> Iterable[Sample]:
 
 
 @declare(samples=_bucket_samples, errors=_bucket_errors, dtypes=("float", "int"), method=False, differentiable=False)
-def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Tensor | None = None) -> Tensor:
+def bucketize(
+    input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Tensor | None = None
+) -> Tensor:
     """Returns the index of the bucket between sorted `boundaries` that each value falls into."""
+    need_tensor("bucketize", boundaries, "boundaries", 2)
     if len(shape_of(boundaries)) != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({len(shape_of(boundaries))})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
@@ -172,6 +212,7 @@ def _histc_errors() -> Iterable[Sample]:
 @declare(samples=_histc_samples, errors=_histc_errors, dtypes=("float",), differentiable=False)
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out: Tensor | None = None) -> Tensor:
     """Returns how many elements fall into each of `bins` equal bins from `min` to `max` (of the data if both are 0)."""
+    need_tensor("histc", input)
     dtype = input._kind.dtype
     if not dtype.is_floating_point:
         raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{scalar_type_name(dtype)}'")
@@ -199,7 +240,9 @@ def _bins(F: Any, x: Any, bins: int, low: float, high: float) -> Any:
     return F.astype(F.where(outside, F.full_of(places, (), bins), places), dt.int64)
 
 
-HISTC = Op("histc", ("x", "bins", "low", "high"), tensors=("x",), kernel="bins_of", forward=_bins, differentiable_outputs=0)
+HISTC = Op(
+    "histc", ("x", "bins", "low", "high"), tensors=("x",), kernel="bins_of", forward=_bins, differentiable_outputs=0
+)
 
 
 def _counts(places: Tensor, like: Tensor, bins: int, weight: Tensor | None = None) -> Tensor:
@@ -222,11 +265,19 @@ def _histogram_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(samples=_histogram_samples, dtypes=("float",), differentiable=False)
-def histogram(input: Tensor, bins: Any, *, range: tuple[float, float] | None = None, weight: Tensor | None = None,
-              density: bool = False, out: Any = None) -> Any:
+def histogram(
+    input: Tensor,
+    bins: Any,
+    *,
+    range: tuple[float, float] | None = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+    out: Any = None,
+) -> Any:
     """Returns (hist, bin_edges): how many elements (how much weight) fall into each bin, a number of equal ones or between
     given edges; with `density` normalised to an integral of 1.
     """
+    need_tensor("histogram", input)
     from torchplug.ops.creation import linspace
     from torchplug.ops.extremes import write_outs
 
@@ -235,7 +286,9 @@ def histogram(input: Tensor, bins: Any, *, range: tuple[float, float] | None = N
     if isinstance(bins, Tensor):
         edges = bins.clone()
     else:
-        low, high = range if range is not None else (float(flat.min()), float(flat.max())) if shape_of(flat)[0] else (0.0, 0.0)
+        low, high = (
+            range if range is not None else (float(flat.min()), float(flat.max())) if shape_of(flat)[0] else (0.0, 0.0)
+        )
         low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
         edges = linspace(low, high, bins + 1, dtype=dtype, device=device)
     count = shape_of(edges)[0] - 1
@@ -269,6 +322,7 @@ def _bincount_errors() -> Iterable[Sample]:
 @declare(samples=_bincount_samples, errors=_bincount_errors, dtypes=("int",), differentiable=False)
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """Returns how often each number from 0 to the largest occurs, or the sum of its `weights`."""
+    need_tensor("bincount", input)
     from torchplug.ops.creation import ones, zeros
 
     dtype, shape = input._kind.dtype, shape_of(input)
@@ -301,11 +355,15 @@ def _isin_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(samples=_isin_samples, dtypes=("float", "int"), method=False, differentiable=False)
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Tensor | None = None) -> Tensor:
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Tensor | None = None
+) -> Tensor:
     """Returns where elements are among `test_elements`, as bool."""
     from torchplug.ops.creation import zeros
     from torchplug.ops.ordering import sort
 
+    if not isinstance(elements, Tensor):
+        need_tensor("isin", test_elements, "test_elements", 2)
     elements = elements if isinstance(elements, Tensor) else _as_values(test_elements, elements)
     tests = (test_elements if isinstance(test_elements, Tensor) else _as_values(elements, test_elements)).reshape(-1)
     count = shape_of(tests)[0]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import broadcast_shapes, convert, promote
+from torchplug._core.elementwise import broadcast_shapes, convert, need_tensor, promote
 from torchplug._core.inplace import write_out
 from torchplug._core.modes import default_dtype
 from torchplug._core.op import Op
@@ -53,6 +53,7 @@ def _unit_samples(make: Any) -> Iterable[Sample]:
 
 def _declare(name: str, op: Op, doc: str, samples: Any) -> None:
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        need_tensor(f"special_{name}", input)
         x = input if input._kind.inexact else convert(input, default_dtype())
         result = op(x)
         return result if out is None else write_out(out, result, f"special_{name}")
@@ -62,8 +63,15 @@ def _declare(name: str, op: Op, doc: str, samples: Any) -> None:
     SPECIAL[name] = declare(op=op, samples=samples, public=False, method=False, name=f"special.{name}")(function)
 
 
-def _one(name: str, forward: Callable[..., Any] | None, rule: Any, doc: str, samples: Any, kernel: str | None = None) -> None:
-    _declare(name, Op(f"special_{name}", ("input",), tensors=("input",), kernel=kernel, forward=forward, rules={"input": rule}), doc, samples)
+def _one(
+    name: str, forward: Callable[..., Any] | None, rule: Any, doc: str, samples: Any, kernel: str | None = None
+) -> None:
+    _declare(
+        name,
+        Op(f"special_{name}", ("input",), tensors=("input",), kernel=kernel, forward=forward, rules={"input": rule}),
+        doc,
+        samples,
+    )
 
 
 # ---- compositions ----------------------------------------------------------------------------------------------------
@@ -125,8 +133,16 @@ def _i0e_rule(F: Any, g: Any, input: Any, out: Any) -> Any:
 
 _one("entr", _entr, _entr_rule, """Returns -input * log(input); 0 at 0, -inf below.""", _positive_samples)
 _one("ndtr", _ndtr, _ndtr_rule, """Returns the area under the normal density left of each element.""", _far_samples)
-_one("log_ndtr", _log_ndtr, _log_ndtr_rule, """Returns the logarithm of ndtr, accurate far to the left.""", _near_samples)
-_one("ndtri", _ndtri, _ndtri_rule, """Returns the number with the given area under the normal density left of it.""", _unit_samples)
+_one(
+    "log_ndtr", _log_ndtr, _log_ndtr_rule, """Returns the logarithm of ndtr, accurate far to the left.""", _near_samples
+)
+_one(
+    "ndtri",
+    _ndtri,
+    _ndtri_rule,
+    """Returns the number with the given area under the normal density left of it.""",
+    _unit_samples,
+)
 _one("erfcx", None, _erfcx_rule, """Returns exp(input^2) * erfc(input), without overflow.""", _far_samples, "erfcx")
 _one("i0e", None, _i0e_rule, """Returns exp(-|input|) * i0(input).""", _far_samples, "i0e")
 _one("i1", None, i1_rule, """Returns the modified Bessel function of order 1.""", _far_samples, "i1")
@@ -153,8 +169,13 @@ XLOG1PY = Op("xlog1py", ("input", "other"), tensors=("input", "other"), forward=
 })  # fmt: skip
 
 
-@declare(op=XLOG1PY, samples=lambda make: [Sample(make(3, 4), abs(make(4))), Sample(make(3) * 0, abs(make(3))), Sample(make(3), 2)],
-         public=False, method=False, name="special.xlog1py")
+@declare(
+    op=XLOG1PY,
+    samples=lambda make: [Sample(make(3, 4), abs(make(4))), Sample(make(3) * 0, abs(make(3))), Sample(make(3), 2)],
+    public=False,
+    method=False,
+    name="special.xlog1py",
+)
 def xlog1py(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """Returns `input * log1p(other)`, 0 where the input is 0."""
     common = result_type(input, other)

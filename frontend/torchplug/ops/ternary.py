@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import broadcast_shapes, promote, wrapped
+from torchplug._core.elementwise import Number, broadcast_shapes, need_tensor, promote, wrapped
 from torchplug._core.inplace import write_out
 from torchplug._core.op import Op
 from torchplug._core.promotion import result_type
@@ -57,7 +57,9 @@ def _addcmul_samples(make: Any) -> Iterable[Sample]:
 
 
 @declare(op=ADDCMUL, samples=_addcmul_samples, dtypes=("float", "complex", "int"), inplace=True)
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None) -> Tensor:
+def addcmul(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None
+) -> Tensor:
     """Returns `input + value * tensor1 * tensor2`."""
     return _ternary(ADDCMUL, (input, tensor1, tensor2), value, out)
 
@@ -83,8 +85,12 @@ _INTEGER_ADDCDIV = (
 
 
 @declare(op=ADDCDIV, samples=_addcdiv_samples, errors=_addcdiv_errors, dtypes=("float", "complex"), inplace=True)
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None) -> Tensor:
+def addcdiv(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None
+) -> Tensor:
     """Returns `input + value * tensor1 / tensor2`."""
+    need_tensor("addcdiv", tensor1, "tensor1", 2)
+    need_tensor("addcdiv", tensor2, "tensor2", 3)
     if not tensor1._kind.inexact and not tensor2._kind.inexact:
         raise RuntimeError(_INTEGER_ADDCDIV)
     return _ternary(ADDCDIV, (input, tensor1, tensor2), value, out)
@@ -137,6 +143,10 @@ def _lerp_errors() -> Iterable[Sample]:
 @declare(op=LERP, samples=_lerp_samples, errors=_lerp_errors, inplace=True)
 def lerp(input: Tensor, end: Tensor, weight: Tensor | float, *, out: Tensor | None = None) -> Tensor:
     """Returns `input + weight * (end - input)`; all tensors have one floating dtype."""
+    need_tensor("lerp", input)
+    need_tensor("lerp", end, "end", 2)
+    if not isinstance(weight, Number):
+        need_tensor("lerp", weight, "weight", 3)
     from torchplug._core.naming import scalar_type_name
 
     kind = input._kind
@@ -149,4 +159,3 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float, *, out: Tensor | No
     broadcast_shapes(*(shape_of(x) for x in (input, end, weight) if isinstance(x, Tensor)))
     result = LERP(input, end, weight) if isinstance(weight, Tensor) else LERP_SCALAR(input, end, float(weight))
     return result if out is None else write_out(out, result, "lerp")
-

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
-from torchplug._core.elementwise import convert
+from torchplug._core.elementwise import convert, need_tensor
 from torchplug._core.inplace import write_out
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import dtypes as dt
 
 __all__ = ["diag", "diag_embed", "diagflat", "trace", "tril", "triu"]
 
@@ -35,10 +35,22 @@ def _triu(F: Any, x: Any, diagonal: int) -> Any:
     return F.where(F.less_equal(diagonal, _offsets(F, x)), x, F.zeros_of(x, ()))
 
 
-TRIL = Op("tril", ("x", "diagonal"), tensors=("x",), kernel="lower_triangle", forward=_tril,
-          rules={"x": lambda F, g, diagonal: F.lower_triangle(g, diagonal)})
-TRIU = Op("triu", ("x", "diagonal"), tensors=("x",), kernel="upper_triangle", forward=_triu,
-          rules={"x": lambda F, g, diagonal: F.upper_triangle(g, diagonal)})
+TRIL = Op(
+    "tril",
+    ("x", "diagonal"),
+    tensors=("x",),
+    kernel="lower_triangle",
+    forward=_tril,
+    rules={"x": lambda F, g, diagonal: F.lower_triangle(g, diagonal)},
+)
+TRIU = Op(
+    "triu",
+    ("x", "diagonal"),
+    tensors=("x",),
+    kernel="upper_triangle",
+    forward=_triu,
+    rules={"x": lambda F, g, diagonal: F.upper_triangle(g, diagonal)},
+)
 
 
 def _diag_embed(F: Any, x: Any, offset: int, dim1: int, dim2: int) -> Any:
@@ -50,7 +62,9 @@ def _diag_embed(F: Any, x: Any, offset: int, dim1: int, dim2: int) -> Any:
         x = F.concat([x, blank], len(shape) - 1)
     x = F.reshape(x, (*shape[:-1], side, 1) if offset >= 0 else (*shape[:-1], 1, side))
     full = (*shape[:-1], side, side)
-    on = F.equal(F.subtract(F.host(np.arange(side).reshape(1, -1), x), F.host(np.arange(side).reshape(-1, 1), x)), offset)
+    on = F.equal(
+        F.subtract(F.host(np.arange(side).reshape(1, -1), x), F.host(np.arange(side).reshape(-1, 1), x)), offset
+    )
     out = F.where(on, F.broadcast_to(x, full), F.zeros_of(x, ()))
     order = [dim for dim in range(len(full) - 2)]
     for place, dim in sorted([(dim1, len(full) - 2), (dim2, len(full) - 1)]):
@@ -58,8 +72,13 @@ def _diag_embed(F: Any, x: Any, offset: int, dim1: int, dim2: int) -> Any:
     return F.permute_dims(out, tuple(order)) if order != sorted(order) else out
 
 
-DIAG_EMBED = Op("diag_embed", ("x", "offset", "dim1", "dim2"), tensors=("x",), forward=lambda F, *args: F.copy(_diag_embed(F, *args)),
-                rules={"x": lambda F, g, offset, dim1, dim2: F.view_diagonal(g, offset, dim1, dim2)})
+DIAG_EMBED = Op(
+    "diag_embed",
+    ("x", "offset", "dim1", "dim2"),
+    tensors=("x",),
+    forward=lambda F, *args: F.copy(_diag_embed(F, *args)),
+    rules={"x": lambda F, g, offset, dim1, dim2: F.view_diagonal(g, offset, dim1, dim2)},
+)
 
 
 def _diagonal_rule(F: Any, g: Any, x_shape: tuple[int, ...], offset: int) -> Any:
@@ -72,8 +91,15 @@ def _diagonal_rule(F: Any, g: Any, x_shape: tuple[int, ...], offset: int) -> Any
     return F.slice_embed(spread, x_shape, tuple(slice(0, length, 1) for length in spread.shape))
 
 
-DIAGONAL = Op("diagonal", ("x", "offset"), tensors=("x",), kernel="diagonal_copy", node="DiagonalBackward0_copy",
-              forward=lambda F, x, offset: F.copy(F.view_diagonal(x, offset, 0, 1)), rules={"x": _diagonal_rule})
+DIAGONAL = Op(
+    "diagonal",
+    ("x", "offset"),
+    tensors=("x",),
+    kernel="diagonal_copy",
+    node="DiagonalBackward0_copy",
+    forward=lambda F, x, offset: F.copy(F.view_diagonal(x, offset, 0, 1)),
+    rules={"x": _diagonal_rule},
+)
 
 
 def _trace_rule(F: Any, g: Any, x_shape: tuple[int, ...]) -> Any:
@@ -81,8 +107,13 @@ def _trace_rule(F: Any, g: Any, x_shape: tuple[int, ...]) -> Any:
     return F.where(F.equal(_offsets(F, spread), 0), spread, F.zeros_of(g, ()))
 
 
-TRACE = Op("trace", ("x",), tensors=("x",), forward=lambda F, x: F.sum(F.view_diagonal(x, 0, 0, 1), None, False),
-           rules={"x": _trace_rule})
+TRACE = Op(
+    "trace",
+    ("x",),
+    tensors=("x",),
+    forward=lambda F, x: F.sum(F.view_diagonal(x, 0, 0, 1), None, False),
+    rules={"x": _trace_rule},
+)
 
 
 # ---- functions -------------------------------------------------------------------------------------------------------
@@ -97,23 +128,38 @@ def _triangle_samples(make: Any) -> Iterable[Sample]:
 
 
 def _triangle_errors(name: str) -> Any:
-    return lambda: [Sample(np.ones(2, np.float32), error=(RuntimeError, f"{name}: input tensor must have at least 2 dimensions"))]
+    return lambda: [
+        Sample(np.ones(2, np.float32), error=(RuntimeError, f"{name}: input tensor must have at least 2 dimensions"))
+    ]
 
 
 def _triangle(name: str, op: Op, input: Tensor, diagonal: int, out: Tensor | None) -> Tensor:
+    need_tensor(name, input)
     if len(shape_of(input)) < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
     result = op(input, diagonal)
     return result if out is None else write_out(out, result, name)
 
 
-@declare(op=TRIL, samples=_triangle_samples, errors=_triangle_errors("tril"), dtypes=("float", "complex", "int", "bool"), inplace=True)
+@declare(
+    op=TRIL,
+    samples=_triangle_samples,
+    errors=_triangle_errors("tril"),
+    dtypes=("float", "complex", "int", "bool"),
+    inplace=True,
+)
 def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Returns matrices with zeros above a diagonal (0 the main one, 1 above it, -1 below it)."""
     return _triangle("tril", TRIL, input, diagonal, out)
 
 
-@declare(op=TRIU, samples=_triangle_samples, errors=_triangle_errors("triu"), dtypes=("float", "complex", "int", "bool"), inplace=True)
+@declare(
+    op=TRIU,
+    samples=_triangle_samples,
+    errors=_triangle_errors("triu"),
+    dtypes=("float", "complex", "int", "bool"),
+    inplace=True,
+)
 def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Returns matrices with zeros below a diagonal (0 the main one, 1 above it, -1 below it)."""
     return _triangle("triu", TRIU, input, diagonal, out)
@@ -135,6 +181,7 @@ def _diag_errors() -> Iterable[Sample]:
 @declare(op=DIAG_EMBED, samples=_diag_samples, errors=_diag_errors, dtypes=("float", "complex", "int", "bool"))
 def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Returns the matrix with a vector on its diagonal, or a copy of the diagonal of a matrix."""
+    need_tensor("diag", input)
     ndim = len(shape_of(input))
     if ndim not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
@@ -153,6 +200,7 @@ def _embed_samples(make: Any) -> Iterable[Sample]:
 @declare(op=DIAG_EMBED, samples=_embed_samples, dtypes=("float", "complex", "int"))
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Returns matrices in two new dimensions with the last dimension of `input` on their diagonal."""
+    need_tensor("diag_embed", input)
     ndim = len(shape_of(input)) + 1
     first, second = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
     if first == second:
@@ -165,6 +213,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 @declare(samples=lambda make: [Sample(make(3)), Sample(make(2, 2), 1), Sample(make(), -1)], differentiable=True)
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """Returns the matrix with the flattened input on its diagonal."""
+    need_tensor("diagflat", input)
     return DIAG_EMBED(input.reshape(-1), offset, 0, 1)
 
 
@@ -172,10 +221,15 @@ def _trace_errors() -> Iterable[Sample]:
     yield Sample(np.ones(2, np.float32), error=(RuntimeError, "trace: expected a matrix, but got tensor with dim 1"))
 
 
-@declare(op=TRACE, samples=lambda make: [Sample(make(3, 3)), Sample(make(2, 4))], errors=_trace_errors,
-         dtypes=("float", "complex", "int"))
+@declare(
+    op=TRACE,
+    samples=lambda make: [Sample(make(3, 3)), Sample(make(2, 4))],
+    errors=_trace_errors,
+    dtypes=("float", "complex", "int"),
+)
 def trace(input: Tensor) -> Tensor:
     """Returns the sum of the diagonal of a matrix; integers add up in int64."""
+    need_tensor("trace", input)
     if len(shape_of(input)) != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {len(shape_of(input))}")
     return TRACE(input if input._kind.inexact else convert(input, dt.int64))

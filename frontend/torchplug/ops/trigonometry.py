@@ -76,8 +76,10 @@ def atan2_(F: Any, y: Any, x: Any) -> Any:
     low, high = F.where(steep, ax, ay), F.where(steep, ay, ax)
     both_endless = F.bitwise_and(F.equal(low, math.inf), F.equal(high, math.inf))
     both_zero = F.equal(high, 0)
-    ratio = F.divide(F.where(both_endless, F.full_of(low, (), 1), low),
-                     F.where(F.bitwise_or(both_endless, both_zero), F.full_of(high, (), 1), high))
+    ratio = F.divide(
+        F.where(both_endless, F.full_of(low, (), 1), low),
+        F.where(F.bitwise_or(both_endless, both_zero), F.full_of(high, (), 1), high),
+    )
     angle = F.atan(ratio)
     angle = F.where(steep, F.subtract(math.pi / 2, angle), angle)
     angle = F.where(F.signbit(x), F.subtract(math.pi, angle), angle)
@@ -213,12 +215,27 @@ def _above_one(make: Any) -> Iterable[Sample]:
     yield Sample(abs(make()) + 2)
 
 
-sin = unary("sin", lambda F, g, input: F.multiply(g, F.conj_of(F.cos(input))), """Returns the sine of radians.""", floats=True,
-            dtypes=_ALL)
-cos = unary("cos", lambda F, g, input: F.negative(F.multiply(g, F.conj_of(F.sin(input)))), """Returns the cosine of radians.""",
-            floats=True, dtypes=_ALL)
-tan = unary("tan", lambda F, g, out: F.multiply(g, F.conj_of(F.add(F.multiply(out, out), 1))), """Returns the tangent of radians.""",
-            floats=True, dtypes=_ALL)
+sin = unary(
+    "sin",
+    lambda F, g, input: F.multiply(g, F.conj_of(F.cos(input))),
+    """Returns the sine of radians.""",
+    floats=True,
+    dtypes=_ALL,
+)
+cos = unary(
+    "cos",
+    lambda F, g, input: F.negative(F.multiply(g, F.conj_of(F.sin(input)))),
+    """Returns the cosine of radians.""",
+    floats=True,
+    dtypes=_ALL,
+)
+tan = unary(
+    "tan",
+    lambda F, g, out: F.multiply(g, F.conj_of(F.add(F.multiply(out, out), 1))),
+    """Returns the tangent of radians.""",
+    floats=True,
+    dtypes=_ALL,
+)
 asin = unary(
     "asin", lambda F, g, input: F.multiply(g, F.conj_of(F.rsqrt(F.subtract(1, F.multiply(input, input))))),
     """Returns the angle in radians with this sine.""", floats=True, dtypes=("float", "complex", "int"), samples=_unit, aliases=("arcsin",),
@@ -231,11 +248,23 @@ atan = unary(
     "atan", lambda F, g, input: F.divide(g, F.conj_of(F.add(F.multiply(input, input), 1))),
     """Returns the angle in radians with this tangent.""", floats=True, dtypes=("float", "int"), aliases=("arctan",),
 )  # fmt: skip
-sinh = unary("sinh", lambda F, g, input: F.multiply(g, F.conj_of(F.cosh(input))), """Returns the hyperbolic sine.""", floats=True,
-             dtypes=_ALL)
-cosh = unary("cosh", lambda F, g, input: F.multiply(g, F.conj_of(F.sinh(input))), """Returns the hyperbolic cosine.""",
-             floats=True, dtypes=_ALL)
-tanh = unary("tanh", lambda F, g, out: F.tanh_backward(g, out), """Returns the hyperbolic tangent.""", floats=True, dtypes=_ALL)
+sinh = unary(
+    "sinh",
+    lambda F, g, input: F.multiply(g, F.conj_of(F.cosh(input))),
+    """Returns the hyperbolic sine.""",
+    floats=True,
+    dtypes=_ALL,
+)
+cosh = unary(
+    "cosh",
+    lambda F, g, input: F.multiply(g, F.conj_of(F.sinh(input))),
+    """Returns the hyperbolic cosine.""",
+    floats=True,
+    dtypes=_ALL,
+)
+tanh = unary(
+    "tanh", lambda F, g, out: F.tanh_backward(g, out), """Returns the hyperbolic tangent.""", floats=True, dtypes=_ALL
+)
 asinh = unary(
     "asinh", lambda F, g, input: F.multiply(g, F.conj_of(F.rsqrt(F.add(F.multiply(input, input), 1)))),
     """Returns the number with this hyperbolic sine.""", floats=True, dtypes=("float", "int"), aliases=("arcsinh",),

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
+from torchplug._core.elementwise import need_tensor
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import dtypes as dt
 
 __all__ = ["unique", "unique_consecutive"]
 
@@ -35,8 +36,13 @@ def _errors() -> Iterable[Sample]:
 
 
 @declare(samples=_samples, errors=_errors, dtypes=("float", "int", "bool"), differentiable=False)
-def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
-           dim: int | None = None) -> Any:
+def unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
     """Returns the different elements (or slices along `dim`) in order; then, if asked, for each element the place of its
     like among them, and how often each occurs.
     """
@@ -48,7 +54,9 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
 
 
 @declare(samples=_samples, dtypes=("float", "int", "bool"), differentiable=False)
-def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
     """Returns the elements (or slices along `dim`) without repetitions of the one before; then, if asked, for each element
     the place of its run, and how long each run is.
     """
@@ -57,6 +65,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
 
 def _lines(name: str, input: Tensor, dim: int | None) -> Tensor:
     """Returns what is compared, as rows of a matrix; `dim` None compares single elements."""
+    need_tensor(name, input)
     dtype, shape = input._kind.dtype, shape_of(input)
     if dtype.is_complex:
         raise NotImplementedError(f"\"{name}\" not implemented for '{scalar_type_name(dtype)}'")
@@ -97,8 +106,15 @@ def _runs(lines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return lines.index_select(0, first), starts.cumsum(0) - 1, ends - first
 
 
-def _answer(input: Tensor, dim: int | None, values: Tensor, inverse: Tensor, counts: Tensor, wants_inverse: bool,
-            wants_counts: bool) -> Any:
+def _answer(
+    input: Tensor,
+    dim: int | None,
+    values: Tensor,
+    inverse: Tensor,
+    counts: Tensor,
+    wants_inverse: bool,
+    wants_counts: bool,
+) -> Any:
     shape = shape_of(input)
     if dim is None:
         values, inverse = values.reshape(-1), inverse.reshape(shape)
