@@ -94,8 +94,8 @@ def _samples(make: Any) -> Iterable[Sample]:
 
     targets = np.array([[1, 2, 2], [3, 4, 1]])
     for reduction in ("mean", "sum", "none"):
-        yield Sample(scores(7, 2, 5), targets, (7, 5), (3, 2), reduction=reduction)
-    yield Sample(scores(7, 5), np.array([1, 2, 2]), np.array(7), np.array(3))
+        yield Sample(scores(7, 2, 5), targets, (7, 5), (3, 2), reduction=reduction, stated_gradient=True)
+    yield Sample(scores(7, 5), np.array([1, 2, 2]), np.array(7), np.array(3), stated_gradient=True)
 
 
 def _errors() -> Iterable[Sample]:

@@ -107,7 +107,7 @@ def _samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(2, 3, 4), dim=(0, 2), keepdim=True, correction=0)
     yield Sample(x, dim=1, correction=2)
     yield Sample(x, False)
-    yield Sample(x * 0 + 2, 1)
+    yield Sample(x * 0 + 2, 1, stated_gradient=True)
     if x.dtype == np.float32:
         yield Sample(make(1))
 
