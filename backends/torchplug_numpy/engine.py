@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from torchplug_numpy.bfloat16 import class_for, typed
 from torchplug_numpy.kernels.optimizers import OptimizerKernels
 from torchplug_numpy.quiet import ignore_warnings_raised_in, quiet, quiet_context
 from torchplug_numpy.sums import LONGEST_DOT, ONES, sum_over
 from torchplug_spec.backend import Array, Axis, Shape
-from torchplug_spec.dtypes import DType
+from torchplug_spec.dtypes import DType, bfloat16
 from torchplug_spec.strided import HALF_CHARACTERS, StridedBackend
 
 __all__ = ["NumPyBackend"]
@@ -58,7 +59,7 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
 
     def from_numpy(self, x: np.ndarray, device: str) -> Array:
         """Returns `x` itself: the memory is shared."""
-        return x if type(x) is np.ndarray else np.asarray(x)
+        return typed(x if type(x) is np.ndarray else np.asarray(x))
 
     def to_numpy(self, x: Array) -> np.ndarray:
         """Returns `x` itself: the memory is shared."""
@@ -68,7 +69,21 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
         """Returns a converted copy, also when the type stays."""
         if x.dtype.kind == "c" and not dtype.is_complex and dtype.kind != "bool":
             x = x.real
-        return quiet_context().run(x.astype, dtype.numpy)
+        out = quiet_context().run(x.astype, dtype.numpy)
+        return out if dtype is not bfloat16 else typed(out)
+
+    def full(self, shape: Shape, value: complex, dtype: DType, device: str) -> Array:
+        out = super().full(shape, value, dtype, device)
+        return out if dtype is not bfloat16 else typed(out)
+
+    def arange(self, start: float, stop: float, step: float, dtype: DType, device: str) -> Array:
+        return typed(super().arange(start, stop, step, dtype, device))
+
+    def copied(self, x: Array, order: str) -> Array:
+        return np.array(x, order=order, subok=True)  # type: ignore[call-overload]  # "K" or "C"
+
+    def rounded(self, x: Array, dtype: Any) -> Array:
+        return typed(quiet_context().run(x.astype, dtype))
 
     # ---- reductions and products ------------------------------------------------------------------------------------
 
@@ -79,7 +94,7 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
                 return quiet_context().run(x.reshape(-1).dot, ONES[character][x.size])
             return quiet_context().run(sum_over, x, axis, keepdims)
         if character in HALF_CHARACTERS:
-            return quiet_context().run(_sum_of_halves, x, axis, keepdims)
+            return self.rounded(quiet_context().run(sum_over, x.astype("f"), axis, keepdims), x.dtype)
         return quiet_context().run(np.add.reduce, x, axis, x.dtype, None, keepdims)
 
     def max(self, x: Array, axis: Axis, keepdims: bool) -> Array:
@@ -90,7 +105,7 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
 
     def matmul(self, x: Array, y: Array) -> Array:
         if x.dtype.char in HALF_CHARACTERS:
-            return quiet_context().run(self.matmul(x.astype("f"), y.astype("f")).astype, x.dtype)
+            return self.rounded(self.matmul(x.astype("f"), y.astype("f")), x.dtype)
         if y.ndim == 2:
             if x.ndim == 2:  # the method skips the generality of the ufunc: 280 against 800 ns
                 return quiet_context().run(x.dot, y)
@@ -104,14 +119,14 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """Returns a view, which may be written where it does not overlap itself."""
         if not x.flags.c_contiguous:
-            return np.lib.stride_tricks.as_strided(x, shape, np.broadcast_to(x, shape).strides)
+            return np.lib.stride_tricks.as_strided(x, shape, np.broadcast_to(x, shape).strides, subok=True)
         strides = [0] * (len(shape) - x.ndim)
         for old, new, stride in zip(x.shape, shape[len(strides) :], x.strides, strict=True):
             if old != new and old != 1:
                 raise ValueError(f"got shape {x.shape}, expected one that broadcasts to {tuple(shape)}")
             strides.append(stride if old == new else 0)
         # The constructor makes the view ten times faster than np.broadcast_to.
-        return np.ndarray(shape, x.dtype, x, 0, strides)
+        return class_for(x.dtype)(shape, x.dtype, x, 0, strides)
 
     # ---- capability `mutable` ---------------------------------------------------------------------------------------
 
@@ -122,7 +137,7 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
         flat = _flattened(owner)
         if owner is x and x.flags.c_contiguous:
             return flat, 0
-        return flat.view(x.dtype), (_address(x) - _address(flat)) // x.itemsize
+        return typed(flat.view(x.dtype)), (_address(x) - _address(flat)) // x.itemsize
 
     def data_pointer(self, x: Array) -> int:
         """Returns the address of the first element, 0 when there is none."""
@@ -130,7 +145,7 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
 
     def as_strided(self, x: Array, shape: Shape, strides: Shape, offset: int) -> Array:
         itemsize = x.itemsize
-        return np.ndarray(shape, x.dtype, x, offset * itemsize, [stride * itemsize for stride in strides])
+        return class_for(x.dtype)(shape, x.dtype, x, offset * itemsize, [stride * itemsize for stride in strides])
 
     def assign(self, x: Array, value: Array) -> None:
         if type(value) is np.ndarray and value.dtype is x.dtype:
@@ -141,10 +156,6 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
             if x.dtype.kind not in "cb" and np.iscomplexobj(value):
                 value = value.real
             quiet_context().run(np.copyto, x, value, "unsafe")
-
-
-def _sum_of_halves(x: np.ndarray, axis: Axis, keepdims: bool) -> Array:
-    return sum_over(x.astype("f"), axis, keepdims).astype(x.dtype)
 
 
 def _flattened(owner: np.ndarray) -> np.ndarray:

@@ -84,16 +84,20 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
 
     # ---- reductions -------------------------------------------------------------------------------------------------
 
+    def rounded(self, x: Array, dtype: Any) -> Array:
+        """Returns a float32 result as a half type of the library's own."""
+        return self.run(x.astype, dtype)
+
     def sum(self, x: Array, axis: Axis, keepdims: bool) -> Array:
         dtype = x.dtype
         if dtype.char in HALF_CHARACTERS:
-            return self.run(self.sum(x.astype("float32"), axis, keepdims).astype, dtype)
+            return self.rounded(self.sum(x.astype("float32"), axis, keepdims), dtype)
         return self.run(x.sum, axis, dtype, None, keepdims)
 
     def prod(self, x: Array, axis: Axis, keepdims: bool) -> Array:
         dtype = x.dtype
         if dtype.char in HALF_CHARACTERS:
-            return self.run(self.prod(x.astype("float32"), axis, keepdims).astype, dtype)
+            return self.rounded(self.prod(x.astype("float32"), axis, keepdims), dtype)
         return self.run(x.prod, axis, dtype, None, keepdims)
 
     def max(self, x: Array, axis: Axis, keepdims: bool) -> Array:
@@ -111,7 +115,7 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
     def matmul(self, x: Array, y: Array) -> Array:
         dtype = x.dtype
         if dtype.char in HALF_CHARACTERS:
-            return self.run(self.run(self.xp.matmul, x.astype("float32"), y.astype("float32")).astype, dtype)
+            return self.rounded(self.run(self.xp.matmul, x.astype("float32"), y.astype("float32")), dtype)
         return self.run(self.xp.matmul, x, y)
 
     # ---- shapes and selection ---------------------------------------------------------------------------------------
@@ -168,7 +172,7 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
 
     def _accumulate(self, cumulate: Callable[..., Array], x: Array, axis: int) -> Array:
         if x.dtype.char in HALF_CHARACTERS:
-            return self.run(self.run(cumulate, axis, "float32").astype, x.dtype)
+            return self.rounded(self.run(cumulate, axis, "float32"), x.dtype)
         return self.run(cumulate, axis, x.dtype)
 
     # ---- capabilities `mutable` and `complex` -----------------------------------------------------------------------

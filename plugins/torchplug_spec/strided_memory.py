@@ -14,22 +14,26 @@ class StridedMemory:
 
     xp: Any
 
+    def copied(self, x: Array, order: str) -> Array:
+        """Returns a copy in order "C", or "K" (that of the strides)."""
+        return self.xp.array(x, order=order)
+
     @kernel("own")
     def own(self, x: Array) -> Array:
-        return self.xp.asarray(x)
+        return self.xp.asanyarray(x)
 
     @kernel("copy")
     def copy(self, x: Array) -> Array:
         """Keeps the order of the strides."""
-        return self.xp.array(x, order="K")
+        return self.copied(x, "K")
 
     @kernel("clone")
     def clone(self, x: Array) -> Array:
-        return self.xp.array(x, order="K")
+        return self.copied(x, "K")
 
     @kernel("dense")
     def dense(self, x: Array) -> Array:
-        return self.xp.array(x, order="C")
+        return self.copied(x, "C")
 
     @kernel("reshapes_in_place")
     def reshapes_in_place(self, x: Array) -> bool:
@@ -37,18 +41,18 @@ class StridedMemory:
 
     @kernel("slice_update")
     def slice_update(self, x: Array, value: Array, key: tuple[Any, ...]) -> Array:
-        out = self.xp.array(x, order="K")
+        out = self.copied(x, "K")
         out[key] = value
         return out
 
     @kernel("slice_embed")
     def slice_embed(self, g: Array, shape: Shape, key: tuple[Any, ...]) -> Array:
-        out = self.xp.zeros(shape, g.dtype)
+        out = self.xp.zeros_like(g, shape=shape, order="C")
         out[key] = g
         return out
 
     @kernel("scatter")
     def scatter(self, x: Array, index: Array, values: Array) -> Array:
-        out = self.xp.array(x)
+        out = self.copied(x, "K")
         out[index] = values
         return out
