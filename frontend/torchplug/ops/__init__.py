@@ -3,9 +3,9 @@
 import importlib
 
 FAMILIES = (
-    "structure", "arithmetic", "views", "creation", "filling", "powers", "ternary", "exponential",
+    "structure", "arithmetic", "views", "splitting", "creation", "from_data", "filling", "powers", "ternary", "exponential",
     "complex_numbers", "trigonometry", "rounding", "comparison", "limits", "reductions", "extremes", "moments",
-    "indexing", "scans", "joining", "repeating", "grids", "ordering", "searching", "unique",
+    "gathering", "indexing", "masking", "scattering", "scans", "joining", "repeating", "grids", "ordering", "quantiles", "searching", "unique",
     "polynomial", "error_functions", "gamma_functions", "bessel", "special_functions", "products", "linear",
     "einsum", "norms", "triangles", "softmax", "activations", "losses", "class_losses", "margin_losses", "ctc",
     "padding", "convolution", "transposed_convolution", "folding", "pooling", "adaptive_pooling", "resampling",

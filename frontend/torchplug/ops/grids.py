@@ -132,7 +132,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """Returns all choices of `r` elements of a vector, in the order of `itertools.combinations`, as rows."""
     need_tensor("combinations", input)
-    from torchplug.ops.creation import tensor
+    from torchplug.ops.from_data import tensor
 
     if len(shape_of(input)) != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(shape_of(input))}")

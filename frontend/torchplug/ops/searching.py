@@ -160,7 +160,7 @@ def searchsorted(
 def _as_values(like: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
-    from torchplug.ops.creation import tensor
+    from torchplug.ops.from_data import tensor
 
     if not isinstance(value, Number):
         raise TypeError(f"argument 'input' must be Tensor or Number, not {type(value).__name__}")
