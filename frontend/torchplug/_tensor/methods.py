@@ -151,7 +151,7 @@ def new_tensor(
     self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Returns a tensor with a copy of the data, of this tensor's dtype and device unless given."""
-    from torchplug.ops.creation import tensor
+    from torchplug.ops.from_data import tensor
 
     return tensor(
         data,

@@ -74,7 +74,7 @@ def _as_left(value: Any, like: Tensor) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if getattr(value, "ndim", 0):
-        from torchplug.ops.creation import as_tensor
+        from torchplug.ops.from_data import as_tensor
 
         return as_tensor(value)
     number = value if isinstance(value, (bool, int, float, complex)) else as_number("operator", value)

@@ -8,7 +8,8 @@ from torchplug._core.modes import default_dtype
 from torchplug._core.naming import tensor_type_name
 from torchplug._core.size import Size
 from torchplug._core.tensor import Tensor, alias
-from torchplug.ops.creation import empty, tensor
+from torchplug.ops.creation import empty
+from torchplug.ops.from_data import tensor
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 

@@ -1,4 +1,4 @@
-"""Tensors from nothing, from Python data and from other libraries' arrays."""
+"""Tensors from nothing but a size and a rule: constants, ranges, lines, identity."""
 
 from __future__ import annotations
 
@@ -13,16 +13,33 @@ from torchplug._core.device import resolve
 from torchplug._core.dims import as_shape
 from torchplug._core.kind import Kind
 from torchplug._core.modes import default_dtype
-from torchplug._core.promotion import promote_types, scalar_dtype
-from torchplug._core.tensor import Tensor, alias, cell_of, shape_of, wrap
+from torchplug._core.promotion import scalar_dtype
+from torchplug._core.tensor import Tensor, shape_of, wrap
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
 __all__ = [
-    "arange", "as_tensor", "asarray", "clone", "empty", "empty_like", "empty_strided", "eye", "from_dlpack", "from_numpy", "full",
-    "full_like", "kind_for", "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "tril_indices",
-    "triu_indices", "zeros", "zeros_like",
-]  # fmt: skip
+    "arange",
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "eye",
+    "finish",
+    "full",
+    "full_like",
+    "kind_for",
+    "kind_like",
+    "linspace",
+    "logspace",
+    "ones",
+    "ones_like",
+    "scalar_tensor",
+    "size_argument",
+    "tril_indices",
+    "triu_indices",
+    "zeros",
+    "zeros_like",
+]
 
 Layout = Any
 
@@ -49,7 +66,8 @@ def finish(array: Any, kind: Kind, requires_grad: bool = False) -> Tensor:
     return out.requires_grad_() if requires_grad else out
 
 
-def _checked_shape(sizes: tuple) -> tuple[int, ...]:
+def size_argument(sizes: tuple) -> tuple[int, ...]:
+    """Returns the size a factory function was asked for; RuntimeError for a negative one."""
     shape = as_shape(sizes)
     for size in shape:
         if size < 0:
@@ -74,7 +92,7 @@ def _factory(name: str, value: float, doc: str) -> Any:
             size = (keywords.pop("size"),)
         if keywords:
             raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
-        shape = _checked_shape(size)
+        shape = size_argument(size)
         kind = kind_for(dtype, device)
         made = finish(kind.F.full(shape, value, kind.dtype, kind.native_device), kind, requires_grad)
         return made if out is None else _into(out, made, name)
@@ -115,7 +133,7 @@ def full(
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     kind = kind_for(dtype or scalar_dtype(fill_value), device)
-    made = finish(_full(kind, _checked_shape((size,)), fill_value), kind, requires_grad)
+    made = finish(_full(kind, size_argument((size,)), fill_value), kind, requires_grad)
     return made if out is None else _into(out, made, "full")
 
 
@@ -359,229 +377,3 @@ def triu_indices(
 ) -> Tensor:
     """Returns the indices of the upper triangle of a row × col matrix, shape (2, n)."""
     return _indices(row, col, lambda i, j: j >= i + offset, dtype, device)
-
-
-# ---- from data -------------------------------------------------------------------------------------------------------
-
-
-@declare(method=False)
-def tensor(
-    data: Any,
-    *,
-    dtype: DType | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-    names: Any = None,
-) -> Tensor:
-    """Returns a new tensor with a copy of the data: numbers, nested sequences, NumPy arrays, tensors."""
-    if isinstance(data, Tensor):
-        import warnings
-
-        warnings.warn(
-            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
-            "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
-            UserWarning, stacklevel=2,
-        )  # fmt: skip
-        copied = (
-            data.detach().to(dtype=dtype or data._kind.dtype, device=data.device if device is None else device).clone()
-        )
-        return copied.requires_grad_() if requires_grad else copied
-    values, found = _host_values(data, dtype)
-    kind = kind_for(dtype or found, device)
-    array = kind.F.from_numpy(_converted(values, kind.dtype, copy=True), kind.native_device)
-    return finish(array, kind, requires_grad)
-
-
-def _converted(values: np.ndarray, dtype: DType, copy: bool) -> np.ndarray:
-    if values.dtype == dtype.numpy:
-        return np.array(values) if copy else values
-    if values.dtype.kind == "c" and not dtype.is_complex:
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
-    with np.errstate(all="ignore"):
-        return values.astype(dtype.numpy)
-
-
-def _host_values(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
-    """Returns the data as a host array and the dtype PyTorch would choose for it."""
-    if isinstance(data, np.ndarray) or isinstance(data, np.generic):
-        values = np.asarray(data)
-        return values, dt.from_numpy_dtype(values.dtype)
-    if isinstance(data, (bool, int, float, complex)):
-        return _number(data, dtype), scalar_dtype(data)
-    if isinstance(data, (str, bytes)) or data is None:
-        raise TypeError(
-            f"new(): invalid data type '{type(data).__name__}'"
-            if not isinstance(data, type(None))
-            else "Could not infer dtype of NoneType"
-        )
-    if hasattr(data, "__array__") and not isinstance(data, (list, tuple)):
-        values = np.asarray(data)
-        return values, dt.from_numpy_dtype(values.dtype)
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
-        return _sequence(data, dtype)
-    raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
-
-
-def _number(value: Any, dtype: DType | None) -> np.ndarray:
-    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
-        raise RuntimeError("Overflow when unpacking long long")
-    if dtype is not None and dtype.kind in ("int", "uint") and isinstance(value, float) and not math.isfinite(value):
-        raise RuntimeError(
-            "cannot convert float NaN to integer" if value != value else "cannot convert float infinity to integer"
-        )
-    return np.asarray(value)
-
-
-def _sequence(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
-    shape = _nested_shape(data)
-    flat: list[Any] = []
-    _flatten(data, shape, 0, flat)
-    if not flat:
-        return np.empty(shape, (default_dtype()).numpy), default_dtype()
-    found = _common_dtype(flat)
-    target = dtype or found
-    if target.kind in ("int", "uint"):
-        for value in flat:
-            _number(value, target)
-    layout = (
-        found.numpy
-        if not (found is dt.float32 or found is dt.float16 or found is dt.bfloat16)
-        else np.dtype(np.float64)
-    )
-    try:
-        return np.array(flat, dtype=layout).reshape(shape), found
-    except OverflowError:
-        raise RuntimeError("Overflow when unpacking long long") from None
-
-
-def _nested_shape(data: Any) -> tuple[int, ...]:
-    shape = []
-    while isinstance(data, (list, tuple, range)) or (
-        hasattr(data, "__len__") and not isinstance(data, (str, bytes, Tensor, np.ndarray))
-    ):
-        shape.append(len(data))
-        if not len(data):
-            break
-        data = data[0]
-    if isinstance(data, Tensor):
-        shape.extend(shape_of(data))
-    elif isinstance(data, np.ndarray):
-        shape.extend(data.shape)
-    return tuple(shape)
-
-
-def _flatten(data: Any, shape: tuple[int, ...], depth: int, flat: list[Any]) -> None:
-    if isinstance(data, (str, bytes)):
-        raise ValueError(f"too many dimensions '{type(data).__name__}'")
-    if isinstance(data, Tensor):
-        data = data.detach().cpu().tolist() if shape_of(data) else data.item()
-    elif isinstance(data, np.ndarray):
-        data = data.tolist()
-    elif isinstance(data, np.generic):
-        data = data.item()
-    if depth == len(shape):
-        if not isinstance(data, (bool, int, float, complex)):
-            if hasattr(data, "__len__"):
-                raise ValueError(
-                    f"expected {'number' if depth else 'sequence'}, got sequence of length {len(data)} at dim {depth}"
-                )
-            raise TypeError(f"must be real number, not {type(data).__name__}")
-        flat.append(data)
-        return
-    if not hasattr(data, "__len__"):
-        raise (
-            TypeError(f"expected a sequence of length {shape[depth]} at dim {depth}, got {type(data).__name__}")
-            if not isinstance(data, (int, float))
-            else TypeError(f"expected sequence of length {shape[depth]} at dim {depth} (got {type(data).__name__})")
-        )
-    if len(data) != shape[depth]:
-        raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(data)})")
-    for entry in data:
-        _flatten(entry, shape, depth + 1, flat)
-
-
-def _common_dtype(flat: list[Any]) -> DType:
-    kinds = {type(value) for value in flat}
-    found: DType | None = None
-    for kind in kinds:
-        dtype = scalar_dtype(kind(0))
-        found = dtype if found is None else promote_types(found, dtype)
-    assert found is not None
-    return found
-
-
-@declare(method=False)
-def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """Returns a tensor on the memory of a NumPy array (numpy backend; a copy on the default device of any other)."""
-    if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    if any(step < 0 for step in ndarray.strides):
-        raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
-            "supported. (You can probably work around this by making a copy of your array  with array.copy().) "
-        )
-    if ndarray.dtype.byteorder == ">" or (ndarray.dtype.byteorder == "=" and False):
-        raise ValueError(
-            "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported."
-        )
-    engine, native = resolve(None)
-    kind = engine.kind(dt.from_numpy_dtype(ndarray.dtype), native)
-    out = finish(kind.F.from_numpy(ndarray, native), kind)
-    if kind.mutable:
-        cell_of(out)
-    return out
-
-
-@declare(method=False)
-def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
-    """Returns data as a tensor, sharing memory where possible: the same tensor, or a NumPy array's memory."""
-    if isinstance(data, Tensor):
-        return data.to(dtype=dtype or data._kind.dtype, device=data.device if device is None else device)
-    if isinstance(data, np.ndarray):
-        found = dt.from_numpy_dtype(data.dtype)
-        kind = kind_for(dtype or found, device)
-        if kind.dtype is found:
-            return finish(
-                kind.F.from_numpy(data if all(s >= 0 for s in data.strides) else data.copy(), kind.native_device), kind
-            )
-    return tensor(data, dtype=dtype, device=device)
-
-
-@declare(method=False)
-def asarray(
-    obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
-) -> Tensor:
-    """Returns an object as a tensor; `copy` True always copies, False never does."""
-    out = as_tensor(obj, dtype, device)
-    if copy:
-        out = out.detach().clone()
-    elif copy is False and not isinstance(obj, (Tensor, np.ndarray)):
-        raise ValueError("can't alias arbitrary sequence into a tensor.")
-    return out.requires_grad_() if requires_grad else out
-
-
-@declare(method=False)
-def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """Returns a tensor on the memory of another library's array, through DLPack."""
-    if isinstance(ext_tensor, Tensor):
-        return alias(ext_tensor)
-    engine, native = resolve(device)
-    importer = getattr(engine.backend, "from_dlpack", None)
-    if importer is not None:
-        array = importer(ext_tensor)
-        kind = engine.adopt(array)
-    else:
-        values = np.from_dlpack(ext_tensor)
-        kind = engine.kind(dt.from_numpy_dtype(values.dtype), native)
-        array = kind.F.from_numpy(values, native)
-    out = finish(array, kind)
-    return out.clone() if copy else out
-
-
-@declare(samples=lambda make: [], method=True)
-def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """Returns a copy with history."""
-    from torchplug.ops.views import CLONE
-
-    return CLONE(input)

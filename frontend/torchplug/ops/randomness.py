@@ -14,7 +14,7 @@ from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.random import Generator, draw
 from torchplug._core.tensor import Tensor, shape_of, write
-from torchplug.ops.creation import _checked_shape, finish, kind_for, kind_like
+from torchplug.ops.creation import size_argument, finish, kind_for, kind_like
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
@@ -33,7 +33,7 @@ def _sizes(size: tuple, keywords: dict[str, Any], name: str) -> tuple[int, ...]:
         size = (keywords.pop("size"),)
     if keywords:
         raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
-    return _checked_shape(size)
+    return size_argument(size)
 
 
 def _float_factory(name: str, doc: str) -> Any:
@@ -119,7 +119,7 @@ def randint(
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     kind = kind_for(dtype or dt.int64, device)
-    made = draw(kind, generator, "randint", _checked_shape((size,)), low, high, kind.dtype.numpy)
+    made = draw(kind, generator, "randint", size_argument((size,)), low, high, kind.dtype.numpy)
     made = finish(made._array, kind, requires_grad)
     return made if out is None else write_out(out, made, "randint")
 
@@ -181,7 +181,7 @@ def normal(
     if size is not None:
         kind = kind_for(dtype, device)
         _need_std(std)
-        made = draw(kind, generator, "normal", _checked_shape((size,)), kind.dtype.numpy, float(mean), float(std))
+        made = draw(kind, generator, "normal", size_argument((size,)), kind.dtype.numpy, float(mean), float(std))
     else:
         template = mean if isinstance(mean, Tensor) else std
         if not isinstance(template, Tensor):

@@ -15,9 +15,9 @@ from torchplug._core.tensor import Tensor, alias, geometry_of, shape_of
 from torchplug_spec import DType
 
 __all__ = [
-    "as_strided", "chunk", "contiguous", "detach", "diagonal", "expand", "expand_as", "flatten", "imag", "movedim", "narrow",
-    "permute", "ravel", "real", "reshape", "select", "split", "squeeze", "swapaxes", "t", "tensor_split", "transpose",
-    "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "view_as_complex", "view_as_real",
+    "as_strided", "contiguous", "detach", "diagonal", "expand", "expand_as", "flatten", "imag", "movedim", "narrow",
+    "permute", "ravel", "real", "reshape", "select", "squeeze", "swapaxes", "t", "transpose",
+    "unflatten", "unfold", "unsqueeze", "view", "view_as", "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
 INDEX = ViewOp("slice", lenses.INDEX, ("key",), node="SliceBackward0")
@@ -37,8 +37,6 @@ VIEW_AS_REAL = ViewOp("view_as_real", lenses.VIEW_AS_REAL, ())
 VIEW_AS_COMPLEX = ViewOp("view_as_complex", lenses.VIEW_AS_COMPLEX, ())
 PART = ViewOp("real", lenses.PART, ("part",))
 IMAG_PART = ViewOp("imag", lenses.PART, ("part",))
-SPLIT = ViewOp("split", lenses.INDEX, ("key",))
-UNBIND = ViewOp("unbind", lenses.INDEX, ("key",))
 ALIAS = ViewOp("alias", lenses.RESHAPE, ("shape",))
 CLONE = Op(
     "clone",
@@ -355,7 +353,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, shape_of(other))
 
 
-def _whole(size: tuple[int, ...], dim: int, item: Any) -> tuple:
+def whole_but(size: tuple[int, ...], dim: int, item: Any) -> tuple:
     return tuple(item if place == dim else slice(0, length, 1) for place, length in enumerate(size))
 
 
@@ -376,7 +374,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     first = start + size[dim] if start < 0 else start
     if first + length > size[dim]:
         raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({size[dim]}).")
-    return INDEX(input, _whole(size, dim, slice(first, first + length, 1)))
+    return INDEX(input, whole_but(size, dim, slice(first, first + length, 1)))
 
 
 @declare(op=SELECT, samples=lambda make: [Sample(make(4, 5), 0, 2), Sample(make(4, 5), -1, -1)])
@@ -389,96 +387,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     index = int(index)
     if not -size[dim] <= index < size[dim]:
         raise IndexError(f"select(): index {index} out of range for tensor of size {list(size)} at dimension {dim}")
-    return SELECT(input, _whole(size, dim, index % size[dim]))
-
-
-def _multi(views: list[Tensor]) -> tuple[Tensor, ...]:
-    for place, piece in enumerate(views):
-        if piece._view.meta is None:
-            piece._view.meta = place
-    return tuple(views)
-
-
-@declare(
-    op=SPLIT, samples=lambda make: [Sample(make(7, 2), 3), Sample(make(6, 2), (1, 2, 3)), Sample(make(2, 6), 2, 1)]
-)
-def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Returns views of consecutive pieces along `dim`: of one size (the last may be shorter), or of the listed sizes."""
-    size = shape_of(input)
-    if not size:
-        raise RuntimeError("split expects at least a 1-dimensional tensor")
-    dim = wrap_dim(dim, len(size))
-    total = size[dim]
-    if isinstance(split_size_or_sections, int):
-        step = split_size_or_sections
-        if step < 0 or (step == 0 and total):
-            raise RuntimeError(
-                f"split expects split_size be non-negative, but got split_size={step}"
-                if step < 0
-                else f"split_size can only be 0 if dimension size is 0, but got dimension size of {total}"
-            )
-        sections = [min(step, total - start) for start in range(0, total, step)] if total else [0]
-    else:
-        sections = [int(length) for length in split_size_or_sections]
-        if sum(sections) != total or any(length < 0 for length in sections):
-            raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {total} (input tensor's size at dimension {dim}), but got "
-                f"split_sizes={sections}"
-            )
-    pieces, start = [], 0
-    for length in sections:
-        pieces.append(SPLIT(input, _whole(size, dim, slice(start, start + length, 1))))
-        start += length
-    return _multi(pieces)
-
-
-@declare(samples=lambda make: [Sample(make(7, 2), 3), Sample(make(2, 6), 2, 1)])
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """Returns views of at most `chunks` pieces of equal size along `dim` (the last may be shorter)."""
-    size = shape_of(input)
-    if not size:
-        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    if chunks <= 0:
-        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    total = size[wrap_dim(dim, len(size))]
-    if total == 0:
-        return split(input, [0] * chunks, dim)
-    return split(input, -(-total // chunks), dim)
-
-
-@declare(samples=lambda make: [Sample(make(7, 2), 3), Sample(make(7, 2), (1, 4))])
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Returns views of pieces along `dim`: a number of nearly equal ones, or those between the listed indices."""
-    size = shape_of(input)
-    dim = wrap_dim(dim, len(size))
-    total = size[dim]
-    if isinstance(indices_or_sections, Tensor):
-        indices_or_sections = indices_or_sections.tolist()
-    if isinstance(indices_or_sections, int):
-        if indices_or_sections <= 0:
-            raise RuntimeError(f"number of sections must be larger than 0, got {indices_or_sections}")
-        share, extra = divmod(total, indices_or_sections)
-        cuts = [0]
-        for piece in range(indices_or_sections):
-            cuts.append(cuts[-1] + share + (piece < extra))
-    else:
-        cuts = [
-            0,
-            *(min(max(cut + total if cut < 0 else cut, 0), total) for cut in map(int, indices_or_sections)),
-            total,
-        ]
-    pieces = [slice(first, max(first, last), 1) for first, last in zip(cuts, cuts[1:], strict=False)]
-    return tuple(INDEX(input, _whole(size, dim, piece)) for piece in pieces)
-
-
-@declare(op=UNBIND, samples=lambda make: [Sample(make(3, 2)), Sample(make(3, 2), 1)])
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """Returns a view of every entry of a dimension."""
-    size = shape_of(input)
-    if not size:
-        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    dim = wrap_dim(dim, len(size))
-    return _multi([UNBIND(input, _whole(size, dim, place)) for place in range(size[dim])])
+    return SELECT(input, whole_but(size, dim, index % size[dim]))
 
 
 @declare(op=DIAGONAL, samples=lambda make: [Sample(make(3, 4)), Sample(make(3, 4), 1), Sample(make(2, 3, 4), -1, 1, 2)])

@@ -10,7 +10,8 @@ from torchplug.nn import init
 from torchplug.nn.modules.lazy import LazyModuleMixin
 from torchplug.nn.modules.module import Module
 from torchplug.nn.parameter import UninitializedBuffer, UninitializedParameter
-from torchplug.ops.creation import empty, ones, tensor, zeros
+from torchplug.ops.creation import empty, ones, zeros
+from torchplug.ops.from_data import tensor
 from torchplug_spec import dtypes as dt
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from torchplug._core.tensor import Tensor
 from torchplug.autograd.grad_mode import no_grad
-from torchplug.ops.creation import tensor
+from torchplug.ops.from_data import tensor
 from torchplug.ops.joining import stack
 from torchplug_spec import dtypes as dt
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from torchplug._core.tensor import Tensor, array_of, wrap
-from torchplug.ops.creation import as_tensor, tensor
+from torchplug.ops.from_data import as_tensor, tensor
 from torchplug.ops.joining import stack
 from torchplug_spec import dtypes as dt
 
