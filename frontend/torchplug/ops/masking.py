@@ -12,7 +12,7 @@ from torchplug._core.elementwise import broadcast_shapes
 from torchplug._core.inplace import write_out
 from torchplug._core.tensor import Tensor, array_of, shape_of
 from torchplug.ops.gathering import MASKED_FILL
-from torchplug.ops.indexing import as_value, gather_by, index_put_, places_of
+from torchplug.ops.indexing import as_value, column, gather_by, index_put_, places_of
 from torchplug_spec import dtypes as dt
 
 __all__ = ["masked_fill", "masked_scatter", "masked_select", "nonzero"]
