@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 import torchplug
-from torchplug_conformance.cases import Case, Subject
+from torchplug_conformance.cases import PARTS, Case, Subject, cases_of
+from torchplug_conformance.known_failures import KnownFailures
 from torchplug_conformance.parts.claims import CLAIMS
 from torchplug_conformance.parts.forward import described
 from torchplug_conformance.reference import on_backend
@@ -40,6 +41,7 @@ REFUSALS: dict[str, dict[str, Callable[[], Any]]] = {
 
 def cases(subject: Subject) -> Iterator[Case]:
     yield Case("capabilities", "known-names", lambda: check_names(subject))
+    yield Case("capabilities", "known-failures", lambda: check_known_failures(subject))
     for capability in CAPABILITIES:
         if capability in subject.capabilities:
             if capability in CLAIMS:
@@ -58,6 +60,15 @@ def check_names(subject: Subject) -> Iterator[str]:
     """Every claimed capability is one that torchplug knows."""
     for unknown in sorted(subject.capabilities - CAPABILITIES.keys()):
         yield f"claims '{unknown}', which is none of {', '.join(CAPABILITIES)}"
+
+
+def check_known_failures(subject: Subject) -> Iterator[str]:
+    """Every declared failure names a case that exists."""
+    known = KnownFailures(subject.engine.backend)
+    if known.declared:
+        keys = [case.key for part in PARTS if part != "capabilities" for case in cases_of(part, subject)]
+        for pattern in known.unused(keys):
+            yield f"the known failure {pattern!r} names no case"
 
 
 def check_refusal(subject: Subject, capability: str, program: Callable[[], Any]) -> Iterator[str]:
