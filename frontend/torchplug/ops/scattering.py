@@ -37,6 +37,11 @@ __all__ = [
 Shape = tuple[int, ...]
 
 
+def _given(made: Tensor, out: Tensor | None, name: str) -> Tensor:
+    """Returns a result, written into `out` where that is given."""
+    return made if out is None else write_out(out, made, name)
+
+
 def _places(F: Any, index: Any, shape: Shape, dim: int) -> Any:
     """Returns the flat places in a tensor of `shape` that a gather along `dim` reads, of the shape of `index`."""
     count = tuple(index.shape)
@@ -144,10 +149,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
         made = input.reshape(1).gather(0, index.reshape(-1)).reshape(shape)
     else:
         made = GATHER(input, raw, dim) if shape else GATHER(input, input._kind.F.reshape(raw, (1,)), dim).reshape(())
-    if out is None:
-        return made
-
-    return write_out(out, made, "gather")
+    return _given(made, out, "gather")
 
 
 def _scatter_samples(make: Any) -> Iterable[Sample]:
@@ -174,30 +176,50 @@ def _scatter_checks(name: str, input: Tensor, dim: int, index: Tensor, src: Any)
 
 @declare(op=SCATTER, samples=_scatter_samples, inplace=True)
 def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Returns `input` with out[index[i][j]][j] = src[i][j] (for dim 0); `src` may be a number; reduce "add" or "multiply"."""
     source = src if src is not None else value
     raw, dim, source = _scatter_checks("scatter", input, dim, index, source)
-    if reduce == "add":
-        return SCATTER_ADD(input, source, raw, dim, True)
-    if reduce is not None:
-        return scatter_reduce(input, dim, index, source, {"multiply": "prod"}.get(reduce, reduce))
-    return SCATTER(input, source, raw, dim, False)
+    if reduce not in (None, "add"):
+        made = scatter_reduce(input, dim, index, source, {"multiply": "prod"}.get(reduce, reduce))
+    elif reduce == "add":
+        made = SCATTER_ADD(input, source, raw, dim, True)
+    else:
+        made = SCATTER(input, source, raw, dim, False)
+    return _given(made, out, "scatter")
 
 
 @declare(op=SCATTER_ADD, samples=_scatter_samples, inplace=True)
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns `input` with src[i][j] added at out[index[i][j]][j] (for dim 0)."""
     raw, dim, src = _scatter_checks("scatter_add", input, dim, index, src)
-    return SCATTER_ADD(input, src, raw, dim, True)
+    return _given(SCATTER_ADD(input, src, raw, dim, True), out, "scatter_add")
 
 
 @declare(inplace=True, samples=lambda make: [Sample(make(3, 4), 0, np.array([[0, 2, 1, 0]]), make(1, 4), "sum")])
 def scatter_reduce(
-    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Returns `input` with src reduced ("sum", "prod", "mean", "amax", "amin") into the places the index names."""
+    return _given(_reduced(input, dim, index, src, reduce, include_self), out, "scatter_reduce")
+
+
+def _reduced(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, include_self: bool) -> Tensor:
     raw, dim, src = _scatter_checks("scatter_reduce", input, dim, index, src)
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
@@ -270,10 +292,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     if not size:
         return input.reshape(1).index_select(0, index).reshape(())
     made = SELECT_ROWS(input, rows, dim)
-    if out is None:
-        return made
-
-    return write_out(out, made, "index_select")
+    return _given(made, out, "index_select")
 
 
 def _along(input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool, name: str) -> Tensor:
@@ -296,15 +315,18 @@ _index_rows = np.array([0, 2])
         Sample(make(3, 4), 1, _index_rows, make(3, 2)),
     ],
 )
-def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
     """Returns `input` with `alpha * source` added at the entries of one dimension that the index vector names."""
-    return _along(input, dim, index, source if alpha == 1 else source * alpha, True, "index_add")
+    made = _along(input, dim, index, source if alpha == 1 else source * alpha, True, "index_add")
+    return _given(made, out, "index_add")
 
 
 @declare(inplace=True, samples=lambda make: [Sample(make(3, 4), 0, _index_rows, make(2, 4))])
-def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns `input` with the entries of one dimension that the index vector names taken from `source`."""
-    return _along(input, dim, index, source, False, "index_copy")
+    return _given(_along(input, dim, index, source, False, "index_copy"), out, "index_copy")
 
 
 @declare(inplace=True, samples=lambda make: [Sample(make(3, 4), 1, _index_rows, 2.5)])
@@ -317,22 +339,19 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 
 @declare(samples=lambda make: [Sample(make(3, 4), np.array([[0, 11], [5, 5]]))])
-def take(input: Tensor, index: Tensor) -> Tensor:
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the elements at flat places, of the shape of `index`."""
     if index._kind.dtype is not dt.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {scalar_type_name(index._kind.dtype)}")
-    return (
-        gather_by(input.reshape(-1), [(0, index)])
-        if shape_of(index)
-        else gather_by(input.reshape(-1), [(0, index.reshape(1))]).reshape(())
-    )
+    flat = index if shape_of(index) else index.reshape(1)
+    return _given(gather_by(input.reshape(-1), [(0, flat)]).reshape(shape_of(index)), out, "take")
 
 
 @declare(samples=lambda make: [Sample(make(3, 4), np.array([[0, 2, 1, 1]]), 0)])
-def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """Returns elements along one dimension at indices broadcast against `input` (all of it flattened for dim None)."""
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
+        return gather(input.reshape(-1), 0, indices.reshape(-1), out=out)
     dim = wrap_dim(dim, len(shape_of(input)))
     size, shape = list(shape_of(input)), list(shape_of(indices))
     width, length = size[dim], shape[dim]
@@ -342,6 +361,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         input.expand(*common[:dim], width, *common[dim + 1 :]),
         dim,
         indices.expand(*common[:dim], length, *common[dim + 1 :]),
+        out=out,
     )
 
 
