@@ -66,7 +66,9 @@ _methods.attach()
 _operators.attach()
 
 # Layers stand on finished tensors: they come after the methods are attached.
-from torchplug import nn, optim, special, utils  # noqa: E402
+from torchplug import nn, optim, special, storage, utils  # noqa: E402
+from torchplug.serialization import load, save  # noqa: E402
+from torchplug.storage import TypedStorage, UntypedStorage  # noqa: E402
 
 e = 2.718281828459045
 pi = 3.141592653589793
