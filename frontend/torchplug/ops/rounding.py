@@ -214,6 +214,13 @@ def _copysign_rule(F: Any, g: Any, input: Any, other: Any) -> Any:
     return F.where(zero, F.zeros_of(g, ()), F.multiply(g, change))
 
 
+def _sign_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(make(3, 4), make(3, 4))
+    yield Sample(make(3, 4), make(4))
+    yield Sample(make(), make(2))
+    yield Sample(make(3), -2)
+
+
 copysign = binary(
     "copysign",
     {
@@ -221,6 +228,7 @@ copysign = binary(
         "other": zero_gradient,
     },
     """Returns the size of `input` with the sign of `other`.""",
+    samples=_sign_samples,
     floats=True,
     dtypes=("float", "int"),
     refuse={"complex": "copysign_cpu"},

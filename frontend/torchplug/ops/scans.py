@@ -303,8 +303,9 @@ def _trapezoid_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(3, 5))
     yield Sample(make(3, 5), dx=0.5)
     yield Sample(make(3, 5), dim=0)
-    yield Sample(make(3, 5), make(5))
     yield Sample(make(3, 5), make(3, 5), dim=0)
+    if make(1).dtype == np.float64:
+        yield Sample(make(3, 5), make(5))
 
 
 def _steps(y: Tensor, x: Tensor | None, dim: int, name: str) -> Tensor | None:
