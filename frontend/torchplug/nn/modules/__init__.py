@@ -1,5 +1,6 @@
 """The modules of torch.nn, one family per file."""
 
+from torchplug.nn.modules import utils as utils
 from torchplug.nn.modules.activation import (
     CELU,
     ELU,
@@ -138,6 +139,7 @@ from torchplug.nn.modules.pooling import (
 from torchplug.nn.modules.sparse import Embedding, EmbeddingBag
 from torchplug.nn.modules.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
+# The layers; `utils` is reachable as in PyTorch, but `torch.nn.utils` is another package.
 __all__ = [
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "AlphaDropout", "AvgPool1d", "AvgPool2d",

@@ -24,35 +24,46 @@ _PADDING_MODES = ("circular", "reflect", "replicate", "zeros")
 
 
 class _ConvNd(Module):
-    """What all convolutions share: options, weight and bias. `dimensions` is the number of spatial dimensions."""
+    """What all convolutions share: options (one per dimension, as tuples), weight and bias."""
 
-    dimensions: int
-    transposed: bool = False
     weight: Tensor
     bias: Tensor | None
 
-    def _set_options(
-        self, in_channels: int, out_channels: int, kernel_size: Sizes, stride: Sizes, padding: Any, dilation: Sizes,
-        output_padding: Sizes, groups: int, padding_mode: str,
-    ) -> None:  # fmt: skip
-        """Checks and keeps the options, spread over the dimensions."""
-        count = self.dimensions
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, ...],
+        stride: tuple[int, ...],
+        padding: tuple[int, ...] | str,
+        dilation: tuple[int, ...],
+        transposed: bool,
+        output_padding: tuple[int, ...],
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
         _check_channels(in_channels, out_channels, groups)
-        if not self.transposed and isinstance(padding, str):
-            _check_named_padding(padding, per_dimension(stride, count))
+        if isinstance(padding, str):
+            _check_named_padding(padding, stride)
         if padding_mode not in _PADDING_MODES:
             modes = "{" + ", ".join(map(repr, _PADDING_MODES)) + "}"
             raise ValueError(f"padding_mode must be one of {modes}, but got padding_mode={padding_mode!r}")
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = per_dimension(kernel_size, count)
-        self.stride = per_dimension(stride, count)
-        self.padding = padding if isinstance(padding, str) and not self.transposed else per_dimension(padding, count)
-        self.dilation = per_dimension(dilation, count)
-        self.output_padding = per_dimension(output_padding, count)
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.transposed = transposed
+        self.output_padding = output_padding
         self.groups = groups
         self.padding_mode = padding_mode
         self._reversed_padding_repeated_twice = self._border()
+        self._make_parameters(bias, device, dtype)
 
     def _border(self) -> Any:
         """Returns the padding as F.pad takes it: last dimension first, both sides."""
@@ -86,7 +97,7 @@ class _ConvNd(Module):
                 init.uniform_(self.bias, -bound, bound)
 
     def extra_repr(self) -> str:
-        count = self.dimensions
+        count = len(self.stride)
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         if self.padding != (0,) * count:
             text += f", padding={self.padding}"
@@ -126,6 +137,8 @@ def _check_named_padding(padding: str, stride: tuple[int, ...]) -> None:
 class _Conv(_ConvNd):
     """A plain convolution; see Conv2d."""
 
+    dimensions: int
+
     def __init__(
         self,
         in_channels: int,
@@ -140,9 +153,12 @@ class _Conv(_ConvNd):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__()
-        self._set_options(in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, padding_mode)
-        self._make_parameters(bias, device, dtype)
+        size, steps, gaps = (per_dimension(option, self.dimensions) for option in (kernel_size, stride, dilation))
+        border = padding if isinstance(padding, str) else per_dimension(padding, self.dimensions)
+        none = per_dimension(0, self.dimensions)
+        super().__init__(
+            in_channels, out_channels, size, steps, border, gaps, False, none, groups, bias, padding_mode, device, dtype
+        )
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.dimensions - 1]
@@ -188,7 +204,7 @@ class Conv3d(_Conv):
 class _ConvTransposeNd(_ConvNd):
     """A transposed convolution; see ConvTranspose2d."""
 
-    transposed = True
+    dimensions: int
 
     def __init__(
         self,
@@ -205,13 +221,13 @@ class _ConvTransposeNd(_ConvNd):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__()
         if padding_mode != "zeros":
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
-        self._set_options(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups, padding_mode
+        options = (kernel_size, stride, padding, dilation, output_padding)
+        size, steps, border, gaps, extra = (per_dimension(option, self.dimensions) for option in options)
+        super().__init__(
+            in_channels, out_channels, size, steps, border, gaps, True, extra, groups, bias, padding_mode, device, dtype
         )
-        self._make_parameters(bias, device, dtype)
 
     def _output_padding(self, input: Tensor, output_size: Any) -> tuple[int, ...]:
         """Returns the output padding that makes the output have a wanted size."""
