@@ -6,7 +6,7 @@ from typing import Any
 
 from torchplug_spec import DType
 
-__all__ = ["scalar_type_name", "tensor_type_name", "type_string"]
+__all__ = ["c_name", "scalar_type_name", "tensor_type_name", "type_string"]
 
 _NAMES = {
     "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
@@ -28,3 +28,15 @@ def type_string(x: Any) -> str:
     """Returns "torch.FloatTensor", "torch.cuda.LongTensor", ..."""
     where = "" if x._kind.device.type == "cpu" else f"{x._kind.device.type}."
     return f"torch.{where}{tensor_type_name(x._kind.dtype)}"
+
+
+_C_NAMES = {
+    "float32": "float", "float64": "double", "int64": "long int", "int32": "int", "int16": "short int", "int8": "signed char",
+    "uint8": "unsigned char", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}  # fmt: skip
+
+
+def c_name(dtype: DType) -> str:
+    """Returns "float" for torch.float32, "long int" for torch.int64: the names of C that some messages use."""
+    return _C_NAMES.get(dtype.name, dtype.name)

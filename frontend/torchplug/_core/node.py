@@ -98,8 +98,8 @@ class AccumulateGrad:
         return self.leaf()
 
     def name(self) -> str:
-        """Returns "AccumulateGrad"."""
-        return "AccumulateGrad"
+        """Returns PyTorch's name of the place."""
+        return "torch::autograd::AccumulateGrad"
 
     def register_hook(self, hook: Any) -> RemovableHandle:
         """Calls `hook((), grad_outputs)` after the gradient was added."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from torchplug._core import modes
 from torchplug._core.hooks import NodeHooks, RemovableHandle
+from torchplug._core.naming import c_name, scalar_type_name
 from torchplug._core.node import AccumulateGrad, Output
 from torchplug._core.tensor import Tensor, alias, geometry_of, shape_of
 
@@ -89,16 +90,18 @@ def _set_grad(self: Tensor, value: Tensor | None) -> None:
         raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
     if value is self:
         raise RuntimeError("can't assign Variable as its own grad")
+    if shape_of(value) != shape_of(self):
+        raise RuntimeError(
+            f"attempting to assign a gradient of size '{list(shape_of(value))}' to a tensor of size '{list(shape_of(self))}'. "
+            "Please ensure that the gradient and the tensor are the same size"
+        )
     if value._kind.dtype is not self._kind.dtype:
         raise RuntimeError(
-            f"assigned grad has data of a different type: got {value._kind.dtype}, expected {self._kind.dtype}"
+            f"attempting to assign a gradient with dtype '{c_name(value._kind.dtype)}' to a tensor with grad_dtype "
+            f"'{scalar_type_name(self._kind.dtype)}'. The gradient must match the tensor's dtype."
         )
     if value._kind is not self._kind:
         raise RuntimeError("assigned grad has data located on a different device")
-    if shape_of(value) != shape_of(self):
-        raise RuntimeError(
-            f"assigned grad has data of a different size: got {list(shape_of(value))}, expected {list(shape_of(self))}"
-        )
     self._grad = value
 
 

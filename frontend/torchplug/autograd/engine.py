@@ -396,15 +396,15 @@ def run_backward(
         modes.grad_mode.reset(token)
     if captures is None or accumulate_inputs:
         return ()
-    return tuple(_captured(capture, create_graph, allow_unused) for capture in captures)
+    return tuple(_captured(capture, place, create_graph, allow_unused) for place, capture in enumerate(captures))
 
 
-def _captured(capture: _Capture, create_graph: bool, allow_unused: bool) -> Tensor | None:
+def _captured(capture: _Capture, place: int, create_graph: bool, allow_unused: bool) -> Tensor | None:
     value = capture.value
     if value is None:
         if not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
+                f"The differentiated Tensor at index {place} appears to not have been used in the graph. Set allow_unused=True if "
                 "this is the desired behavior."
             )
         return None

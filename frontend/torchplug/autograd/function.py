@@ -9,7 +9,7 @@ from typing import Any
 from torchplug._core import modes
 from torchplug._core.inplace import rebase
 from torchplug._core.node import FREED_MESSAGE, Node, Output, unpack_error
-from torchplug._core.tensor import Tensor, alias, array_of, shape_of, wrap
+from torchplug._core.tensor import Tensor, alias, array_of, cell_of, shape_of, wrap
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
@@ -198,6 +198,7 @@ def _recorded(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], resu
         if id(given) in ctx._constant or not x._kind.inexact:
             continue
         if any(given is dirty for dirty in ctx._dirty):
+            cell_of(x).version += 1
             rebase(x, place)
         else:
             x._node = place

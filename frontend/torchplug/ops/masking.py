@@ -10,6 +10,7 @@ import numpy as np
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import broadcast_shapes
 from torchplug._core.inplace import write_out
+from torchplug._core.naming import c_name
 from torchplug._core.tensor import Tensor, array_of, shape_of
 from torchplug.ops.gathering import MASKED_FILL
 from torchplug.ops.indexing import as_value, column, gather_by, index_put_, places_of
@@ -60,7 +61,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Returns `input` with `value` (a number or 0-d tensor) where `mask` (bool, broadcast) is True."""
     if mask._kind.dtype is not dt.bool_:
         raise RuntimeError(
-            f"masked_fill_ only supports boolean masks, but got mask with dtype {_c_name(mask._kind.dtype)}"
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {c_name(mask._kind.dtype)}"
         )
     if isinstance(value, Tensor) and shape_of(value):
         raise RuntimeError(
@@ -68,12 +69,6 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         )
     broadcast_shapes(shape_of(input), shape_of(mask))
     return MASKED_FILL(input, array_of(mask), as_value(value, input))
-
-
-def _c_name(dtype: Any) -> str:
-    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "uint8": "unsigned char"}.get(
-        dtype.name, dtype.name
-    )
 
 
 @declare(samples=lambda make: [Sample(make(2, 3), np.array([[True, False, True], [False, True, False]]))])
