@@ -29,7 +29,12 @@ PARTS = {
     "programs": 1,
     "errors": 1,
     "gradient": 2,
+    "modules": 2,
+    "optimizers": 2,
+    "files": 2,
     "replay": 3,
+    "streams": 4,
+    "training": 4,
 }
 """The parts of the suite and the level each belongs to; each is a module of `torchplug_conformance.parts`."""
 

@@ -14,7 +14,7 @@ from torchplug_spec import DType
 
 __all__ = ["cases"]
 
-SAMPLES = 2
+SAMPLES = 1
 """How many samples of a function run in every type: the types follow from the function, not from the shapes."""
 
 

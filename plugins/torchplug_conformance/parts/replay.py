@@ -18,11 +18,14 @@ from torchplug_conformance.trees import arrays_in, tree_map
 
 __all__ = ["cases"]
 
+SAMPLES = 2
+"""How many samples of a function are compiled: each shape is a program of its own, and takes as long to compile."""
+
 
 def cases(subject: Subject) -> Iterator[Case]:
     if not hasattr(torchplug, "compile"):
         return
-    for name, call, lines in declared_calls(subject, first_dtype):
+    for name, call, lines in declared_calls(subject, first_dtype, SAMPLES):
         if arrays_in(call.arguments):
             yield Case("replay", name, lambda call=call: check(subject, call), lines)
 

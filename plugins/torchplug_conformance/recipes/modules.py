@@ -1,0 +1,160 @@
+"""Every module: seeded, called once in training and once in evaluation, and differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from torchplug_conformance.recipes.running import Floats, Whole, arrays_for, plain, weighted
+
+__all__ = ["MODULES", "run_module"]
+
+Recipe = tuple[Callable[[Any], Any], tuple[Any, ...]]
+ROWS = Floats(4, 6)
+IMAGES = Floats(1, 4, 6, 6)
+SIGNALS = Floats(2, 4, 9)
+VOLUMES = Floats(1, 2, 4, 4, 4)
+
+LAYERS: dict[str, Recipe] = {
+    "Linear": (lambda nn: nn.Linear(6, 3), (ROWS,)),
+    "Linear-without-bias": (lambda nn: nn.Linear(6, 3, bias=False), (ROWS,)),
+    "Bilinear": (lambda nn: nn.Bilinear(3, 4, 2), (Floats(5, 3), Floats(5, 4))),
+    "Conv1d": (lambda nn: nn.Conv1d(4, 3, 3, stride=2, padding=1), (SIGNALS,)),
+    "Conv2d": (lambda nn: nn.Conv2d(4, 3, 3), (IMAGES,)),
+    "Conv2d-same": (lambda nn: nn.Conv2d(4, 4, 3, padding="same", groups=2), (IMAGES,)),
+    "Conv2d-reflect": (lambda nn: nn.Conv2d(4, 2, 3, stride=2, padding=1, padding_mode="reflect"), (IMAGES,)),
+    "Conv3d": (lambda nn: nn.Conv3d(2, 2, 2, dilation=2), (VOLUMES,)),
+    "ConvTranspose1d": (lambda nn: nn.ConvTranspose1d(4, 2, 3, stride=2), (SIGNALS,)),
+    "ConvTranspose2d": (
+        lambda nn: nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1, output_padding=1),
+        (Floats(2, 4, 3, 3),),
+    ),
+    "ConvTranspose3d": (lambda nn: nn.ConvTranspose3d(2, 1, 2), (Floats(1, 2, 2, 2, 2),)),
+    "Embedding": (lambda nn: nn.Embedding(7, 3), (Whole(7, 2, 4),)),
+    "Embedding-with-padding": (lambda nn: nn.Embedding(7, 3, padding_idx=2), (Whole(7, 2, 4),)),
+    "EmbeddingBag": (lambda nn: nn.EmbeddingBag(7, 3, mode="mean"), (Whole(7, 3, 4),)),
+    "BatchNorm1d": (lambda nn: nn.BatchNorm1d(6), (ROWS,)),
+    "BatchNorm2d": (lambda nn: nn.BatchNorm2d(4, momentum=0.3), (IMAGES,)),
+    "BatchNorm3d": (lambda nn: nn.BatchNorm3d(2, affine=False), (VOLUMES,)),
+    "InstanceNorm2d": (lambda nn: nn.InstanceNorm2d(4, affine=True), (IMAGES,)),
+    "LayerNorm": (lambda nn: nn.LayerNorm(6), (ROWS,)),
+    "GroupNorm": (lambda nn: nn.GroupNorm(2, 4), (IMAGES,)),
+    "RMSNorm": (lambda nn: nn.RMSNorm(6), (ROWS,)),
+    "LocalResponseNorm": (lambda nn: nn.LocalResponseNorm(2), (IMAGES,)),
+    "PReLU": (lambda nn: nn.PReLU(4), (IMAGES,)),
+    "Dropout": (lambda nn: nn.Dropout(0.4), (ROWS,)),
+    "Dropout2d": (lambda nn: nn.Dropout2d(0.4), (IMAGES,)),
+    "AlphaDropout": (lambda nn: nn.AlphaDropout(0.3), (ROWS,)),
+    "RReLU": (lambda nn: nn.RReLU(), (ROWS,)),
+    "RNN": (lambda nn: nn.RNN(6, 4, num_layers=2), (Floats(5, 3, 6),)),
+    "RNN-relu": (lambda nn: nn.RNN(6, 4, nonlinearity="relu", batch_first=True), (Floats(3, 5, 6),)),
+    "LSTM": (lambda nn: nn.LSTM(6, 4, bidirectional=True), (Floats(5, 3, 6),)),
+    "LSTM-projected": (lambda nn: nn.LSTM(6, 5, proj_size=2), (Floats(4, 2, 6),)),
+    "GRU": (lambda nn: nn.GRU(6, 4, num_layers=2, batch_first=True), (Floats(3, 5, 6),)),
+    "RNNCell": (lambda nn: nn.RNNCell(6, 4), (ROWS,)),
+    "LSTMCell": (lambda nn: nn.LSTMCell(6, 4), (ROWS,)),
+    "GRUCell": (lambda nn: nn.GRUCell(6, 4), (ROWS,)),
+    "MultiheadAttention": (lambda nn: nn.MultiheadAttention(6, 2), (Floats(5, 3, 6),) * 3),
+    "TransformerEncoderLayer": (lambda nn: nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0), (Floats(5, 3, 6),)),
+    "TransformerDecoderLayer": (
+        lambda nn: nn.TransformerDecoderLayer(6, 2, 8, dropout=0.0, batch_first=True),
+        (Floats(3, 4, 6), Floats(3, 5, 6)),
+    ),
+    "MaxPool1d": (lambda nn: nn.MaxPool1d(3, stride=2), (SIGNALS,)),
+    "MaxPool2d": (lambda nn: nn.MaxPool2d(2), (IMAGES,)),
+    "MaxPool2d-ceil": (lambda nn: nn.MaxPool2d(3, 2, padding=1, ceil_mode=True), (IMAGES,)),
+    "MaxPool3d": (lambda nn: nn.MaxPool3d(2), (VOLUMES,)),
+    "AvgPool1d": (lambda nn: nn.AvgPool1d(3), (SIGNALS,)),
+    "AvgPool2d": (lambda nn: nn.AvgPool2d(3, 2, padding=1, count_include_pad=False), (IMAGES,)),
+    "AvgPool3d": (lambda nn: nn.AvgPool3d(2), (VOLUMES,)),
+    "LPPool2d": (lambda nn: nn.LPPool2d(2, 2), (IMAGES,)),
+    "AdaptiveAvgPool2d": (lambda nn: nn.AdaptiveAvgPool2d((3, 2)), (Floats(2, 4, 7, 5),)),
+    "AdaptiveMaxPool1d": (lambda nn: nn.AdaptiveMaxPool1d(4), (SIGNALS,)),
+    "AdaptiveMaxPool2d": (lambda nn: nn.AdaptiveMaxPool2d(2), (Floats(2, 4, 5, 7),)),
+    "ReflectionPad2d": (lambda nn: nn.ReflectionPad2d((1, 2, 0, 1)), (IMAGES,)),
+    "ReplicationPad1d": (lambda nn: nn.ReplicationPad1d(2), (SIGNALS,)),
+    "CircularPad2d": (lambda nn: nn.CircularPad2d(1), (IMAGES,)),
+    "ConstantPad1d": (lambda nn: nn.ConstantPad1d((1, 2), 3.5), (SIGNALS,)),
+    "ZeroPad2d": (lambda nn: nn.ZeroPad2d(1), (IMAGES,)),
+    "Upsample-nearest": (lambda nn: nn.Upsample(scale_factor=2), (Floats(1, 2, 3, 3),)),
+    "Upsample-bilinear": (lambda nn: nn.Upsample(size=(5, 4), mode="bilinear"), (Floats(1, 2, 3, 3),)),
+    "PixelShuffle": (lambda nn: nn.PixelShuffle(2), (IMAGES,)),
+    "PixelUnshuffle": (lambda nn: nn.PixelUnshuffle(2), (IMAGES,)),
+    "ChannelShuffle": (lambda nn: nn.ChannelShuffle(2), (IMAGES,)),
+    "Unfold": (lambda nn: nn.Unfold(3, stride=2), (IMAGES,)),
+    "Fold": (lambda nn: nn.Fold((4, 4), 2, stride=2), (Floats(2, 8, 4),)),
+    "Flatten": (lambda nn: nn.Flatten(), (IMAGES,)),
+    "Unflatten": (lambda nn: nn.Unflatten(1, (2, 3)), (ROWS,)),
+    "CosineSimilarity": (lambda nn: nn.CosineSimilarity(), (ROWS, ROWS)),
+    "PairwiseDistance": (lambda nn: nn.PairwiseDistance(), (ROWS, ROWS)),
+    "Sequential": (lambda nn: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.BatchNorm1d(5), nn.Linear(5, 2)), (ROWS,)),
+}
+ACTIVATIONS: dict[str, Recipe] = {
+    name: (lambda nn, name=name: getattr(nn, name)(), (ROWS,))
+    for name in (
+        "CELU", "ELU", "GELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU", "LogSigmoid",
+        "Mish", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
+    )
+}  # fmt: skip
+ACTIVATIONS |= {
+    "GELU-tanh": (lambda nn: nn.GELU(approximate="tanh"), (ROWS,)),
+    "GLU": (lambda nn: nn.GLU(), (ROWS,)),
+    "LogSoftmax": (lambda nn: nn.LogSoftmax(dim=1), (ROWS,)),
+    "Softmax": (lambda nn: nn.Softmax(dim=0), (ROWS,)),
+    "Softmax2d": (lambda nn: nn.Softmax2d(), (IMAGES,)),
+    "Softmin": (lambda nn: nn.Softmin(dim=1), (ROWS,)),
+    "Threshold": (lambda nn: nn.Threshold(0.1, 20), (ROWS,)),
+}
+CLASSES = Whole(6, 4)
+CHANCES = Floats(4, 6, low=0.05, high=0.95)
+SIGNS = np.array([1, -1, 1, -1], np.int64)
+LOSSES: dict[str, Recipe] = {
+    "MSELoss": (lambda nn: nn.MSELoss(), (ROWS, ROWS)),
+    "L1Loss": (lambda nn: nn.L1Loss(reduction="sum"), (ROWS, ROWS)),
+    "SmoothL1Loss": (lambda nn: nn.SmoothL1Loss(), (ROWS, ROWS)),
+    "HuberLoss": (lambda nn: nn.HuberLoss(delta=0.7), (ROWS, ROWS)),
+    "NLLLoss": (lambda nn: nn.NLLLoss(), (ROWS, CLASSES)),
+    "CrossEntropyLoss": (lambda nn: nn.CrossEntropyLoss(label_smoothing=0.1), (ROWS, CLASSES)),
+    "CrossEntropyLoss-images": (lambda nn: nn.CrossEntropyLoss(ignore_index=1), (IMAGES, Whole(4, 1, 6, 6))),
+    "BCELoss": (lambda nn: nn.BCELoss(), (CHANCES, CHANCES)),
+    "BCEWithLogitsLoss": (lambda nn: nn.BCEWithLogitsLoss(), (ROWS, CHANCES)),
+    "KLDivLoss": (lambda nn: nn.KLDivLoss(reduction="batchmean"), (ROWS, CHANCES)),
+    "PoissonNLLLoss": (lambda nn: nn.PoissonNLLLoss(), (ROWS, CHANCES)),
+    "GaussianNLLLoss": (lambda nn: nn.GaussianNLLLoss(), (ROWS, ROWS, CHANCES)),
+    "SoftMarginLoss": (lambda nn: nn.SoftMarginLoss(), (Floats(4), SIGNS.astype(np.float32))),
+    "HingeEmbeddingLoss": (lambda nn: nn.HingeEmbeddingLoss(), (Floats(4), SIGNS)),
+    "CosineEmbeddingLoss": (lambda nn: nn.CosineEmbeddingLoss(), (ROWS, ROWS, SIGNS)),
+    "MarginRankingLoss": (lambda nn: nn.MarginRankingLoss(margin=0.5), (Floats(4), Floats(4), SIGNS)),
+    "TripletMarginLoss": (lambda nn: nn.TripletMarginLoss(), (ROWS, ROWS, ROWS)),
+    "MultiMarginLoss": (lambda nn: nn.MultiMarginLoss(), (ROWS, CLASSES)),
+    "MultiLabelSoftMarginLoss": (lambda nn: nn.MultiLabelSoftMarginLoss(), (ROWS, CHANCES)),
+}
+MODULES: dict[str, Recipe] = {**LAYERS, **ACTIVATIONS, **LOSSES}
+"""Class, perhaps with a variant after a dash -> (how to make it from `torch.nn`, inputs)."""
+
+
+def run_module(torch: Any, name: str) -> dict[str, Any]:
+    """Returns the results of a module in training and evaluation, its gradients, and its state afterwards."""
+    make, inputs = MODULES[name]
+    torch.manual_seed(0)
+    module = make(torch.nn)
+    tensors = [torch.tensor(array) for array in arrays_for(name, inputs)]
+    for tensor in tensors[:1] if name in LOSSES else tensors:
+        if tensor.is_floating_point():
+            tensor.requires_grad_()
+    trained = module(*tensors)
+    total = weighted(torch, trained, name)
+    if total.requires_grad:
+        total.backward()
+    module.eval()
+    evaluated = module(*tensors)
+    results = plain(trained)
+    return {
+        "trained": results,
+        "evaluated": "as trained" if plain(evaluated) == results else plain(evaluated),
+        "input gradients": plain([tensor.grad for tensor in tensors if tensor.grad is not None]),
+        "parameter gradients": {key: plain(value.grad) for key, value in module.named_parameters()},
+        "state": {key: plain(value) for key, value in module.state_dict().items()},
+    }

@@ -1,0 +1,103 @@
+"""Optimizers on a small regression and schedulers over their learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torchplug_conformance.recipes.running import Floats, arrays_for, plain
+
+__all__ = ["OPTIMIZERS", "SCHEDULERS", "run_optimizer", "run_scheduler"]
+
+STEPS = 12
+
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "SGD": ("SGD", {"lr": 0.05}),
+    "SGD-momentum": ("SGD", {"lr": 0.05, "momentum": 0.9}),
+    "SGD-dampening": ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.2, "weight_decay": 0.01}),
+    "SGD-nesterov": ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True}),
+    "SGD-maximize": ("SGD", {"lr": 0.01, "maximize": True}),
+    "Adam": ("Adam", {"lr": 0.05}),
+    "Adam-amsgrad": ("Adam", {"lr": 0.05, "amsgrad": True, "weight_decay": 0.02, "betas": (0.8, 0.95)}),
+    "AdamW": ("AdamW", {"lr": 0.05, "weight_decay": 0.1}),
+    "AdamW-amsgrad": ("AdamW", {"lr": 0.05, "amsgrad": True, "eps": 1e-6}),
+    "Adamax": ("Adamax", {"lr": 0.05}),
+    "NAdam": ("NAdam", {"lr": 0.05}),
+    "NAdam-decoupled": ("NAdam", {"lr": 0.05, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    "RAdam": ("RAdam", {"lr": 0.05}),
+    "RMSprop": ("RMSprop", {"lr": 0.02}),
+    "RMSprop-centered": ("RMSprop", {"lr": 0.02, "centered": True, "momentum": 0.5, "weight_decay": 0.01}),
+    "Rprop": ("Rprop", {"lr": 0.02}),
+    "Adagrad": ("Adagrad", {"lr": 0.1}),
+    "Adagrad-decay": ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.2}),
+    "Adadelta": ("Adadelta", {"lr": 0.9, "rho": 0.8}),
+    "ASGD": ("ASGD", {"lr": 0.05, "t0": 4}),
+    "LBFGS": ("LBFGS", {"lr": 0.5, "max_iter": 3}),
+    "LBFGS-wolfe": ("LBFGS", {"lr": 1.0, "max_iter": 3, "line_search_fn": "strong_wolfe"}),
+}
+"""Class, perhaps with a variant after a dash -> (class name, options)."""
+
+
+def run_optimizer(torch: Any, name: str) -> dict[str, Any]:
+    """Returns the loss at every step, the parameters at the end, and the parameters of a run with two groups."""
+    return {"one group": _steps(torch, name, groups=False), "two groups": _steps(torch, name, groups=True)}
+
+
+def _steps(torch: Any, name: str, groups: bool) -> dict[str, Any]:
+    kind, options = OPTIMIZERS[name]
+    x, y, start, offset = (torch.tensor(array) for array in arrays_for("regression", REGRESSION))
+    weight, bias = start.requires_grad_(), offset.requires_grad_()
+    parameters: list[Any] = [weight, bias]
+    if groups and kind != "LBFGS":
+        parameters = [{"params": [weight]}, {"params": [bias], "lr": options["lr"] / 2}]
+    optimizer = getattr(torch.optim, kind)(parameters, **options)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = ((x @ weight + bias - y) ** 2).mean()
+        loss.backward()
+        return loss
+
+    losses = [float(optimizer.step(closure)) for _ in range(STEPS)]
+    return {"losses": plain(losses), "weight": plain(weight), "bias": plain(bias)}
+
+
+REGRESSION = (Floats(8, 3), Floats(8, 2), Floats(3, 2), Floats(2))
+EPOCHS = 14
+
+SCHEDULERS: dict[str, Callable[[Any, Any], Any]] = {
+    "StepLR": lambda s, o: s.StepLR(o, 3, gamma=0.5),
+    "MultiStepLR": lambda s, o: s.MultiStepLR(o, [2, 5, 9], gamma=0.3),
+    "ConstantLR": lambda s, o: s.ConstantLR(o, factor=0.4, total_iters=4),
+    "LinearLR": lambda s, o: s.LinearLR(o, start_factor=0.2, total_iters=6),
+    "ExponentialLR": lambda s, o: s.ExponentialLR(o, 0.8),
+    "PolynomialLR": lambda s, o: s.PolynomialLR(o, total_iters=10, power=2.0),
+    "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, 6, eta_min=0.01),
+    "CosineAnnealingWarmRestarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, T_mult=2),
+    "CyclicLR": lambda s, o: s.CyclicLR(o, 0.01, 0.1, step_size_up=3, mode="triangular2", cycle_momentum=True),
+    "OneCycleLR": lambda s, o: s.OneCycleLR(o, 0.2, total_steps=EPOCHS),
+    "LambdaLR": lambda s, o: s.LambdaLR(o, lambda epoch: 0.9**epoch),
+    "MultiplicativeLR": lambda s, o: s.MultiplicativeLR(o, lambda epoch: 1.0 - 0.02 * epoch),
+    "SequentialLR": lambda s, o: s.SequentialLR(o, [s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)], [3]),
+    "ChainedScheduler": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)]),
+    "ReduceLROnPlateau": lambda s, o: s.ReduceLROnPlateau(o, factor=0.5, patience=1),
+}
+"""Class -> how to make it from `torch.optim.lr_scheduler` and an optimizer."""
+
+
+def run_scheduler(torch: Any, name: str) -> dict[str, Any]:
+    """Returns the learning rate, and momentum, of each epoch."""
+    x = torch.tensor([1.0, 2.0]).requires_grad_()
+    optimizer = torch.optim.SGD([x], lr=0.1, momentum=0.9)
+    scheduler = SCHEDULERS[name](torch.optim.lr_scheduler, optimizer)
+    rates, momenta = [], []
+    for epoch in range(EPOCHS):
+        group = optimizer.param_groups[0]
+        rates.append(float(group["lr"]))
+        momenta.append(float(group["momentum"]))
+        (x * x).sum().backward()
+        optimizer.step()
+        if epoch + 1 < EPOCHS:
+            # The plateau scheduler watches a loss that stops falling after a few epochs.
+            scheduler.step(*([1.0 / min(epoch + 1, 4)] if name == "ReduceLROnPlateau" else []))
+    return {"lr": plain(rates), "momentum": plain(momenta), "parameter": plain(x)}

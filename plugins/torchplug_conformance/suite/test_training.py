@@ -1,0 +1,11 @@
+"""Training: small networks learn along PyTorch's losses, step by step from one seed."""
+
+import pytest
+
+from torchplug_conformance.cases import Case
+from torchplug_conformance.known_failures import KnownFailures
+from torchplug_conformance.running import run_case
+
+
+def test_training(case: Case, known: KnownFailures, request: pytest.FixtureRequest) -> None:
+    run_case(case, known, request.node)
