@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from constructions import build, inputs
 
 import torchplug as torch
 from torchplug import nn
@@ -109,3 +110,34 @@ def test_lazy_layers_materialize_on_every_engine(backend: str) -> None:
     assert out.shape == (2, 2) and type(net[0]) is nn.Linear
     out.sum().backward()
     assert net[0].weight.grad is not None
+
+
+# One layer of every file of layers, and what to call it with.
+LAYERS = [
+    ("Bilinear(2, 3, 4)", "5,2 & 5,3"), ("Conv2d(2, 4, 3, padding=1, padding_mode='reflect')", "2,2,6,7"),
+    ("ConvTranspose1d(4, 2, 3, 3, 1, 2, 2)", "3,4,5"), ("MaxPool2d(3, 2, 1)", "2,3,7,6"), ("AvgPool1d(2)", "2,3,7"),
+    ("AdaptiveAvgPool2d((2, None))", "2,3,7,6"), ("BatchNorm2d(3)", "4,3,2,2"), ("LayerNorm((2, 3))", "4,2,3"),
+    ("InstanceNorm1d(3, track_running_stats=True)", "2,3,5"), ("Dropout()", "4,30"), ("Embedding(3, 4, -1)", "2,5i"),
+    ("PReLU(3)", "4,3,2"), ("GELU()", "4,5"), ("CrossEntropyLoss()", "4,3 & 4n"), ("BCEWithLogitsLoss()", "4,5 & 4,5p"),
+    ("CosineSimilarity()", "4,3 & 4,3"), ("PixelShuffle(2)", "2,4,3,2"), ("Upsample(scale_factor=2)", "2,3,4"),
+    ("CircularPad1d(1)", "2,3,4"), ("Unfold(2)", "2,3,4,4"), ("AdaptiveLogSoftmaxWithLoss(8, 10, [1, 2], 2.0)", "4,8 & 4n"),
+]  # fmt: skip
+
+
+def _trained(construction: str, shapes: str) -> list[np.ndarray]:
+    """Returns output, gradients and state of a layer after one step forward and back."""
+    torch.manual_seed(5)
+    layer, args = build(torch, construction), inputs(torch, shapes)
+    out = layer(*args)
+    out = out if isinstance(out, torch.Tensor) else out.loss
+    out.square().sum().backward()
+    grads = [x.grad for x in (*args, *layer.parameters()) if x.requires_grad]
+    return [_host(x) for x in (out, *grads, *layer.state_dict().values())]
+
+
+@pytest.mark.parametrize("construction, shapes", LAYERS)
+def test_a_layer_trains_the_same_on_every_engine(backend: str, construction: str, shapes: str) -> None:
+    with torch.use_backend("numpy"):
+        expected = _trained(construction, shapes)
+    for found, wanted in zip(_trained(construction, shapes), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)

@@ -183,7 +183,7 @@ class UninitializedBuffer(_Uninitialized, Tensor):
 
 
 def _placed(cls: type, source: Tensor) -> Any:
-    made = new(cls)
+    made: Any = new(cls)
     made._array, made._kind, made._node, made._cell = source._array, source._kind, None, None
     return made
 

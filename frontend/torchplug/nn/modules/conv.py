@@ -242,7 +242,7 @@ class _ConvTransposeNd(_ConvNd):
                 f"ConvTranspose{count}D: for {input.dim()}D input, output_size must have {count} or {input.dim()} "
                 f"elements (got {len(wanted)})"
             )
-        steps = zip(sizes, self.stride, self.padding, self.dilation, self.kernel_size, strict=True)
+        steps: Any = zip(sizes, self.stride, self.padding, self.dilation, self.kernel_size, strict=True)
         least = [(size - 1) * step - 2 * pad + dilate * (kernel - 1) + 1 for size, step, pad, dilate, kernel in steps]
         most = [size + step - 1 for size, step in zip(least, self.stride, strict=True)]
         if any(not low <= size <= high for low, size, high in zip(least, wanted, most, strict=True)):
