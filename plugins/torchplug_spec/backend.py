@@ -38,15 +38,17 @@ CAPABILITIES: dict[str, str] = {
 }
 
 
-def kernel(name: str) -> Callable[[_F], _F]:
+def kernel(name: str, partial: bool = False) -> Callable[[_F], _F]:
     """Marks a backend method as this engine's own implementation of the torchplug kernel `name`.
 
     The method takes what the default composition takes (after its namespace argument) and must equal it; conformance
-    compares the two. A name torchplug does not know is refused when the backend loads.
+    compares the two. A name torchplug does not know is refused when the backend loads. A `partial` kernel may return
+    NotImplemented for arguments it has no fast way for; the default composition then takes the call.
     """
 
     def mark(method: _F) -> _F:
         method.__torchplug_kernel__ = name  # type: ignore[attr-defined]
+        method.__torchplug_partial__ = partial  # type: ignore[attr-defined]
         return method
 
     return mark

@@ -36,17 +36,29 @@ class Namespace:
 
     def find(self, name: str) -> Callable[..., Any]:
         """Returns the kernel `name`; AttributeError when neither engine nor composition has it."""
-        if name in self._overrides:
-            return self._overrides[name]
+        own = self._overrides.get(name)
+        if own is not None and not (getattr(own, "__torchplug_partial__", False) and name in COMPOSITIONS):
+            return own
         if name in COMPOSITIONS:
             composed = functools.partial(COMPOSITIONS[name], self)
             fuse = getattr(self.backend, "fuse", None)
-            return composed if fuse is None else fuse(composed)
+            composed = composed if fuse is None else fuse(composed)
+            return composed if own is None else _with_rest(own, composed)
         return getattr(self.backend, name)
 
     def has_own(self, name: str) -> bool:
         """Says whether the engine (or a plugin for it) implements `name` itself."""
         return name in self._overrides or (name not in COMPOSITIONS and hasattr(self.backend, name))
+
+
+def _with_rest(own: Callable[..., Any], composed: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a partial kernel that leaves what it does not implement to the composition."""
+
+    def kernel(*arguments: Any) -> Any:
+        result = own(*arguments)
+        return composed(*arguments) if result is NotImplemented else result
+
+    return kernel
 
 
 def _own_kernels(backend: Backend) -> dict[str, Callable[..., Any]]:
