@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from torchplug._core.declare import declare, declare_functional
+from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.elementwise import argument_error
 from torchplug._core.inplace import inplace_twin
 from torchplug._core.op import Op
@@ -69,7 +70,37 @@ _TWIN = inplace_twin(_named(_MULTIPLY), _MULTIPLY)
 _ALPHA_TWIN = inplace_twin(_named(_ADD), _ADD)
 
 
-@declare(op=_MULTIPLY, differentiable=False, method=False)
+def _samples(make: Any) -> Iterable[Sample]:
+    yield Sample(make(4, 5), 0.4, True)
+    yield Sample(make(4, 5), 0.4, False)
+    yield Sample(make(20), 0.9, True)
+    yield Sample(make(3), 0.0, True)
+    yield Sample(make(0, 2), 0.5, True)
+
+
+def _channel_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(make(3, 5), 0.4, True)
+    yield Sample(make(2, 3, 4), 0.4, True)
+    yield Sample(make(2, 3, 4), 0.4, False)
+
+
+def _channel_samples_of(spatial: int) -> Any:
+    def samples(make: Any) -> Iterable[Sample]:
+        size = (3, 2, 2, 2)[: spatial + 1]
+        yield Sample(make(2, *size), 0.4, True)
+        yield Sample(make(*size), 0.4, True)
+        yield Sample(make(2, *size), 0.4, False)
+
+    return samples
+
+
+def _errors() -> Iterable[Sample]:
+    x = np.ones((2, 3), np.float32)
+    yield Sample(x, 1.5, True, error=(ValueError, "dropout probability has to be between 0 and 1, but got 1.5"))
+    yield Sample(x, -0.5, True, error=(ValueError, "dropout probability has to be between 0 and 1, but got -0.5"))
+
+
+@declare(op=_MULTIPLY, samples=_samples, method=False)
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Returns the input with elements set to 0 with probability p and the others divided by 1 - p, while training."""
     _check("dropout", input, p)
@@ -83,7 +114,7 @@ def _feature_shape(input: Tensor) -> Shape:
     return (*size[:2], *(1 for _ in size[2:]))
 
 
-@declare(op=_MULTIPLY, differentiable=False, method=False)
+@declare(op=_MULTIPLY, samples=_channel_samples, method=False)
 def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Returns the input (N, C, ...) with whole channels set to 0 with probability p and the others divided by 1 - p."""
     _check("feature_dropout", input, p)
@@ -111,14 +142,14 @@ def _alpha_drop(input: Tensor, p: float, training: bool, shape: Shape, inplace: 
     return _ALPHA_TWIN(input, *arguments) if inplace else _ADD(input, *arguments)
 
 
-@declare(op=_ADD, differentiable=False, method=False)
+@declare(op=_ADD, samples=_samples, method=False)
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Returns the input with elements set to selu's lower limit with probability p, then scaled to mean 0 and variance 1."""
     _check("alpha_dropout", input, p)
     return _alpha_drop(input, p, training, shape_of(input), inplace)
 
 
-@declare(op=_ADD, differentiable=False, method=False)
+@declare(op=_ADD, samples=_channel_samples, method=False)
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Returns alpha dropout of whole channels."""
     _check("feature_alpha_dropout", input, p)
@@ -154,7 +185,7 @@ def _drop_channels(input: Tensor, p: float, training: bool, inplace: bool, has_b
     return _drop(input, p, training, shape, inplace)
 
 
-@declare_functional(op=_MULTIPLY, differentiable=False)
+@declare_functional(op=_MULTIPLY, samples=_channel_samples_of(1), errors=_errors)
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Returns the input (N, C, L) or (C, L) with whole channels set to 0 with probability p, the others divided by 1 - p."""
     _check("dropout1d", input, p)
@@ -164,7 +195,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _drop_channels(input, p, training, inplace, ndim == 3)
 
 
-@declare_functional(op=_MULTIPLY, differentiable=False)
+@declare_functional(op=_MULTIPLY, samples=_channel_samples_of(2), errors=_errors)
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Returns the input (N, C, H, W) with whole channels set to 0 with probability p, the others divided by 1 - p.
 
@@ -185,7 +216,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _drop_channels(input, p, training, inplace, True)
 
 
-@declare_functional(op=_MULTIPLY, differentiable=False)
+@declare_functional(op=_MULTIPLY, samples=_channel_samples_of(3), errors=_errors)
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Returns the input (N, C, D, H, W) or (C, D, H, W) with whole channels set to 0 with probability p."""
     _check("dropout3d", input, p)
@@ -202,7 +233,13 @@ RRELU = Op("rrelu_with_noise", ("input", "noise"), tensors=("input", "noise"), k
 _RRELU_TWIN = inplace_twin(_named(RRELU), RRELU)
 
 
-@declare(op=RRELU, differentiable=False, method=False)
+def _rrelu_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(make(3, 4), 0.1, 0.3, True)
+    yield Sample(make(3, 4), 0.1, 0.3, False)
+    yield Sample(make(3, 4))
+
+
+@declare(op=RRELU, samples=_rrelu_samples, method=False)
 def rrelu(
     input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
