@@ -65,7 +65,8 @@ def test_the_loopback_engine_passes_every_case(run: tuple[set[str], list[str]]) 
 
 
 def test_every_declared_op_is_called(run: tuple[set[str], list[str]]) -> None:
-    assert sorted({op.kernel for op in OPS if type(op) is Op} - run[0]) == []
+    # A move takes a second device; the contract part moves raw arrays between all there are.
+    assert sorted({op.kernel for op in OPS if type(op) is Op} - run[0] - {"move"}) == []
 
 
 def test_every_required_function_is_called(run: tuple[set[str], list[str]]) -> None:

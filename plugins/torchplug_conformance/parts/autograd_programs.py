@@ -94,6 +94,23 @@ def _branches() -> Any:
     return x.grad
 
 
+def _filled() -> Any:
+    x, value = _leaf(), torchplug.tensor(1.5).requires_grad_()
+    y = x * 1
+    y[0].fill_(value)
+    y[1, 1:].fill_(2)
+    (y * y).sum().backward()
+    return y, x.grad, value.grad
+
+
+def _compared_in_place() -> Any:
+    x = _leaf()
+    y = x * 1
+    y.gt_(0)
+    (y * 3).sum().backward()
+    return y, x.grad
+
+
 def _broadcasts() -> Any:
     x, row, number = _leaf(), _leaf()[0].detach().requires_grad_(), torchplug.tensor(2.0).requires_grad_()
     ((x + row) * number / (row * row + 1)).sum().backward()
@@ -112,5 +129,7 @@ AUTOGRAD_PROGRAMS: dict[str, Callable[[], Any]] = {
     "without-grad": _without_grad,
     "branches": _branches,
     "broadcasts": _broadcasts,
+    "filled": _filled,
+    "compared-in-place": _compared_in_place,
 }
 """Name -> program; those of guards raise."""
