@@ -42,7 +42,7 @@ def _deepcopy_parameter(self: Parameter, memo: dict[int, Any]) -> Parameter:
 
 # Parameter lives in the core, where hot paths test for it; what constructing one means is said here. Tensors of the
 # class are otherwise made from slots, past `__new__`.
-Parameter.__new__ = _new_parameter  # type: ignore[assignment]
+Parameter.__new__ = staticmethod(_new_parameter)  # type: ignore[assignment]
 Parameter.__deepcopy__ = _deepcopy_parameter  # type: ignore[attr-defined]
 Parameter.__module__ = __name__
 
