@@ -86,10 +86,12 @@ class CompiledFunction:
                     case.programs.remove(entry)
                     break
         if case.runs <= 0:
-            return self._observe(case, engine, facts, args, kwargs)
+            return self._observe(case, engine, facts, items, args, kwargs)
         return self._trace(case, engine, facts, fingerprint.kept, tensors, items, args, kwargs)
 
-    def _observe(self, case: _Case, engine: Any, facts: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def _observe(
+        self, case: _Case, engine: Any, facts: Any, items: list[Any], args: tuple, kwargs: dict[str, Any]
+    ) -> Any:
         """Runs eagerly, noting what is read; counts the run only if it left the Python state as it was."""
         from torchplug._compile.watch import watched
 
@@ -105,7 +107,8 @@ class CompiledFunction:
         finally:
             trace_state.reset(token)
         self._groups += observation.groups
-        case.read = observation.read
+        own = {id(item) for item in items}
+        case.read = {key: item for key, item in observation.read.items() if id(item) not in own}
         if Fingerprint(self.exempt).of(self.function) == facts:
             case.runs = 1
         else:

@@ -83,6 +83,8 @@ class Snapshot:
             array = tensor._array
         except AttributeError:
             return  # a tensor that another thread is making at this moment
+        if array is not None and cell is None and engine.is_tracing(array):
+            return  # left over from a trace that was given up; nobody will read it
         view = tensor._view if cell is not None else None
         self.tensors.append((tensor, array, cell, view, tensor._node, _grad_of(tensor), tensor._kind))
         if cell is not None and id(cell) not in self.cells:

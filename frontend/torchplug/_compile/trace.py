@@ -190,11 +190,12 @@ def trace_program(program: Program, function: Callable[..., Any], args: tuple, k
         except _Again:
             continue
         except Exception:
-            if failure and isinstance(failure[0], _Again):
-                continue
-            if failure:
+            if not failure:
+                raise
+            if not isinstance(failure[0], _Again):
                 raise failure[0] from None
-            raise
+            failure[0].__traceback__ = None  # its frames hold the tensors of the trace
+            continue
         finally:
             tracing.finished = True
             trace_state.reset(token)

@@ -12,7 +12,7 @@ from typing import Any
 
 from torchplug._core.kernels import COMPOSITIONS, OPS, OPS_BY_KERNEL
 from torchplug._core.modes import WITH_LINES, grad_enabled
-from torchplug._core.node import Node, Output
+from torchplug._core.node import Node, Output, next_sequence_number
 from torchplug._core.tensor import Tensor, array_of, cell_of, make_view, new, shape_of
 
 __all__ = ["TENSOR_SPACE", "Op", "ViewOp", "parameters_of", "record"]
@@ -80,6 +80,8 @@ class Op:
         self.fused_rule = fused_rule
         self.forward = forward
         self._plans: dict[int, Plan] = {}
+        self._lone = self.tensors == (0,) and outputs == 1 and not self.residuals and not variadic
+        self._smooth = self.differentiable
         if forward is not None:
             COMPOSITIONS[self.kernel] = forward
         self.slot = len(OPS)
@@ -97,8 +99,9 @@ class Op:
         return f"<op {self.name}>"
 
     def __call__(self, *args: Any) -> Any:
-        kind, inputs = self._inputs(args)
-        raw = [self._raw(arg) for arg in args]
+        if self._lone and not _holds_tensors(args):
+            return self._call_lone(args[0], args)
+        kind, inputs, raw = self._prepared(args)
         results = kind.table[self.slot](*raw)
         residuals: tuple = ()
         if self.residuals:
@@ -111,27 +114,106 @@ class Op:
         else:
             outs = tuple(_tensor(result, kind) for result in results)
             out = outs
-        if any(x is not None and x._node is not None for x in inputs) and grad_enabled() and self.differentiable:
-            record(self, args, raw, inputs, outs, residuals)
+        if self._smooth and grad_enabled():
+            for x in inputs:
+                if x is not None and x._node is not None:
+                    record(self, args, raw, inputs, outs, residuals)
+                    break
         return out
 
-    def _inputs(self, args: tuple) -> tuple[Any, list[Tensor | None]]:
-        """Returns the kind of the call and the tensor of each edge; None for a number or an absent tensor."""
-        inputs: list[Tensor | None] = list(args[0]) if self.variadic else []
-        inputs += [
-            args[place] if isinstance(args[place], Tensor) else None
-            for place in self.tensors
-            if place or not self.variadic
-        ]
-        kind = next(x._kind for x in inputs if x is not None)
+    def _call_lone(self, x: Tensor, args: tuple) -> Tensor:
+        """Calls an op of one tensor with one output, all other arguments plain: the shortest path."""
+        kind = x._kind
+        array = x._array
+        if array is None:
+            array = array_of(x)
+        value = kind.table[self.slot](array, *args[1:])
+        out = new(Tensor)
+        out._array = value
+        out._kind = kind.by_native.get(value.dtype) or kind.of(value)
+        out._node = None
+        out._cell = None
+        parent = x._node
+        if parent is not None and self._smooth:
+            mode = grad_enabled()
+            if mode is True:
+                out._node = self.node_of_lone(parent, x, array, args, out)
+            elif mode:
+                record(self, args, (array, *args[1:]), (x,), (out,), ())
+        return out
+
+    def node_of_lone(self, parent: Any, x: Tensor, array: Any, args: tuple, out: Tensor) -> Node:
+        """Returns the node of such a call."""
+        node = new(Node)
+        node.op = self
+        node.edges = (parent,)
+        node.kind = x._kind
+        node.plan = plan = self._plans.get(1) or self.plan(1)
+        node.fix = node.cell = node.hooks = node.outputs = node.versions = None
+        saved: list[Any] = []
+        sources: list[Any] = []
+        for code, place in plan.items:
+            source = None
+            if code == ATTRIBUTE:
+                value = args[place]
+            elif code == SHAPE:
+                value = tuple(array.shape)
+            elif code == ARRAY:
+                value, source = array, x
+                if x._cell is not None and x._cell.version:
+                    node.versions = ()
+            else:
+                node.cell = cell_of(out)
+                value = out._array
+            saved.append(value)
+            sources.append(source)
+        node.saved, node.sources = saved, sources
+        if node.cell is not None or node.versions is not None:
+            own = node.cell.version if node.cell is not None else 0
+            node.versions = [*(0 if source is None else _version(source) for source in sources), own]
+        if self.broadcasts:
+            _fix_broadcast(node, (x,), out)
+        node.seq = next_sequence_number()
+        return node
+
+    def _prepared(self, args: tuple) -> tuple[Any, list[Tensor | None], list[Any]]:
+        """Returns the kind of the call, the tensor of each edge (None for a number or an absent one) and the raw arguments."""
+        raw = list(args)
+        inputs: list[Tensor | None] = []
+        kind = None
+        if self.variadic:
+            inputs.extend(args[0])
+            raw[0] = [array_of(x) if x._array is None else x._array for x in args[0]]
+            kind = self._common_kind(inputs)
+        for place in self.tensors:  # the order of the edges, not always that of the arguments
+            if self.variadic and place == 0:
+                continue
+            arg = args[place]
+            if not isinstance(arg, Tensor):
+                inputs.append(None)
+                continue
+            raw[place] = array_of(arg) if arg._array is None else arg._array
+            inputs.append(arg)
+            if kind is None:
+                kind = arg._kind
+            elif arg._kind is not kind:
+                kind = self._common_kind(inputs)
+        for place, arg in enumerate(args):
+            if place not in self.tensors and _holds_tensors((None, arg)):
+                raw[place] = self._raw(arg)
+        return kind, inputs, raw
+
+    def _common_kind(self, inputs: list[Tensor | None]) -> Any:
+        """Returns the kind of the first tensor; PyTorch's error if another is on another device."""
+        kind: Any = None
         for x in inputs:
-            if (
-                x is not None
-                and x._kind is not kind
-                and (x._kind.native_device != kind.native_device or x._kind.engine is not kind.engine)
-            ):
+            if x is None or x._kind is kind:
+                continue
+            if kind is None:
+                kind = x._kind
+            elif x._kind.native_device != kind.native_device or x._kind.engine is not kind.engine:
                 raise device_error(self.name, [x for x in inputs if x is not None])
-        return kind, inputs
+        return kind
 
     @staticmethod
     def _raw(arg: Any) -> Any:
@@ -192,6 +274,20 @@ class Op:
         if name.endswith("_shape") and name[:-6] in self.parameters:
             return SHAPE, self.parameters.index(name[:-6])
         raise TypeError(f"the rule of op '{self.name}' asks for '{name}', which is none of {self.parameters}")
+
+
+def _holds_tensors(args: tuple) -> bool:
+    """Says whether an argument beside the first is a tensor, or a sequence of tensors."""
+    for arg in args[1:]:
+        cls = arg.__class__
+        if cls is int or cls is bool or arg is None or cls is float:
+            continue
+        if cls is tuple or cls is list:
+            if arg and isinstance(arg[0], Tensor):
+                return True
+        elif isinstance(arg, Tensor):
+            return True
+    return False
 
 
 def _node_name(name: str) -> str:
