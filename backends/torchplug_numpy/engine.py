@@ -11,7 +11,7 @@ from torchplug_numpy.bfloat16 import class_for, typed
 from torchplug_numpy.kernels.optimizers import OptimizerKernels
 from torchplug_numpy.quiet import ignore_warnings_raised_in, quiet, quiet_context
 from torchplug_numpy.sums import LONGEST_DOT, ONES, sum_over
-from torchplug_spec.backend import Array, Axis, Shape
+from torchplug_spec.backend import Array, Axis, Shape, kernel
 from torchplug_spec.dtypes import DType, bfloat16
 from torchplug_spec.strided import HALF_CHARACTERS, StridedBackend
 
@@ -146,6 +146,11 @@ class NumPyBackend(OptimizerKernels, StridedBackend):
     def as_strided(self, x: Array, shape: Shape, strides: Shape, offset: int) -> Array:
         itemsize = x.itemsize
         return class_for(x.dtype)(shape, x.dtype, x, offset * itemsize, [stride * itemsize for stride in strides])
+
+    @kernel("reinterpret")
+    def reinterpret(self, x: Array, dtype: DType) -> Array:
+        """Returns a view of the same bytes."""
+        return typed(self.to_numpy(x).view(dtype.numpy))
 
     def assign(self, x: Array, value: Array) -> None:
         if type(value) is np.ndarray and value.dtype is x.dtype:

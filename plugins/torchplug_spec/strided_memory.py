@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchplug_spec.backend import Array, Shape, kernel
+from torchplug_spec.dtypes import DType
 
 __all__ = ["StridedMemory"]
 
@@ -38,6 +39,21 @@ class StridedMemory:
     @kernel("reshapes_in_place")
     def reshapes_in_place(self, x: Array) -> bool:
         return bool(x.flags.c_contiguous)
+
+    @kernel("view_as_real")
+    def view_as_real(self, x: Array) -> Array:
+        """Returns a view: real and imaginary part along a new last axis."""
+        return x[..., None].view(x.real.dtype)
+
+    @kernel("view_as_complex")
+    def view_as_complex(self, x: Array) -> Array:
+        """Returns a view; the last axis has length 2 and stride 1."""
+        return x.view("complex64" if x.dtype.char == "f" else "complex128")[..., 0]
+
+    @kernel("reinterpret")
+    def reinterpret(self, x: Array, dtype: DType) -> Array:
+        """Returns a view of the same bytes."""
+        return x.view(dtype.numpy)
 
     @kernel("slice_update")
     def slice_update(self, x: Array, value: Array, key: tuple[Any, ...]) -> Array:
