@@ -32,7 +32,9 @@ SCHEDULES = {
     "sequential": lambda s, o: s.SequentialLR(
         o, [s.ConstantLR(o, factor=0.1, total_iters=2), s.ExponentialLR(o, 0.9), s.StepLR(o, 2)], [3, 11]
     ),
-    "chained": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, factor=0.1, total_iters=4), s.ExponentialLR(o, 0.9)], o),
+    "chained": lambda s, o: s.ChainedScheduler(
+        [s.ConstantLR(o, factor=0.1, total_iters=4), s.ExponentialLR(o, 0.9)], o
+    ),
 }
 
 

@@ -17,8 +17,8 @@ from torchplug_spec.backend import Array, Shape
 
 __all__ = ["Layout", "scratch"]
 
-_BUDGET = 1 << 20
-"""Bytes of columns in one block: they and the result stay in a second-level cache of 2 MB."""
+_BUDGET = 1 << 21
+"""Bytes of columns and results in one block: about a second-level cache."""
 
 
 class _Scratch(threading.local):
@@ -107,9 +107,9 @@ class Layout:
             for r in range(0, self.out[0], rows):
                 yield n, min(images, self.count - n), r, min(rows, self.out[0] - r)
 
-    def taps_of(self, z: Array, n: int, images: int, r: int, rows: int) -> Iterator[tuple[tuple, Array]]:
-        """Yields parts of the column matrix (C, kh, kw, images, run) and where they are read from the phases: one for
-        all taps at stride 1, else one for each."""
+    def _parts(self, z: Array, n: int, images: int, r: int, rows: int) -> Iterator[tuple[tuple, Array]]:
+        """Yields parts of the column matrix (C, kh, kw, images, run) and where they lie in the phases: one part for all
+        taps at stride 1, else one for each tap."""
         run = (rows - 1) * self.wq + self.out[1]
         item = z.itemsize
         if self.stride == (1, 1):
@@ -117,30 +117,49 @@ class Layout:
             strides = (z.strides[1], z.strides[4] * self.dilation[0], item * self.dilation[1], z.strides[0], item)
             yield (), _view(z, (n, 0, 0, 0, r, 0), shape, strides)
             return
-        shape = (self.channels, images, run)
+        shape, strides = (self.channels, images, run), (z.strides[1], z.strides[0], item)
+        for i, j, phase in self._taps():
+            a, b, down, right = phase
+            yield (slice(None), i, j), _view(z, (n, 0, a, b, r + down, right), shape, strides)
+
+    def _taps(self) -> Iterator[tuple[int, int, tuple[int, int, int, int]]]:
+        """Yields every tap with its phase and its shift inside it."""
         for i in range(self.kernel[0]):
             down, a = divmod(i * self.dilation[0], self.stride[0])
             for j in range(self.kernel[1]):
                 right, b = divmod(j * self.dilation[1], self.stride[1])
-                yield (
-                    (slice(None), i, j),
-                    _view(z, (n, 0, a, b, r + down, right), shape, (z.strides[1], z.strides[0], item)),
-                )
+                yield i, j, (a, b, down, right)
 
-    def columns(self, z: Array, block: tuple[int, int, int, int], ones: bool) -> Array:
+    def shifts(self, z: Array) -> Iterator[tuple[int, int, Array]]:
+        """Yields every tap with all the elements it meets, as runs (N, C, run)."""
+        run = (self.out[0] - 1) * self.wq + self.out[1]
+        shape, strides = (self.count, self.channels, run), (z.strides[0], z.strides[1], z.itemsize)
+        for i, j, (a, b, down, right) in self._taps():
+            yield i, j, _view(z, (0, 0, a, b, down, right), shape, strides)
+
+    def columns(self, z: Array, n: int, images: int, r: int, rows: int, ones: bool) -> Array:
         """Returns the columns of a block, (taps, images * rows * wq), with a last row of ones if asked for."""
-        n, images, r, rows = block
         width = rows * self.wq
         matrix = scratch("columns", (self.taps + ones, images * width), z.dtype)
         target = matrix[: self.taps].reshape(self.channels, *self.kernel, images, width)
         run = width - self.wq + self.out[1]
-        for part, source in self.taps_of(z, n, images, r, rows):
+        for part, source in self._parts(z, n, images, r, rows):
             target[part][..., :run] = source
-        if run < width:  # the waste is multiplied too; it must not be NaN
+        if run < width:  # the waste is multiplied too, and must not be NaN
             target[..., run:] = 0
         if ones:
             matrix[self.taps] = 1
         return matrix
+
+    def add_columns(self, z: Array, columns: Array, n: int, images: int, r: int, rows: int) -> None:
+        """Adds the columns of a block to the places of the phases they were read from."""
+        width = rows * self.wq
+        run = width - self.wq + self.out[1]
+        source = columns.reshape(self.channels, *self.kernel, images, width)
+        shape, strides = (self.channels, images, run), (z.strides[1], z.strides[0], z.itemsize)
+        for i, j, (a, b, down, right) in self._taps():
+            target = _view(z, (n, 0, a, b, r + down, right), shape, strides)
+            target += source[:, i, j, :, :run]
 
 
 def _view(z: Array, start: tuple[int, ...], shape: Shape, strides: Shape) -> Array:

@@ -150,6 +150,9 @@ def unary(
             node.fix = node.cell = node.hooks = node.outputs = None
             node.seq = next_sequence_number()
             tensor._node = node
+        elif mode is True:
+            tensor._node = None
+            tensor._node = op.node_of_lone(parent, input, array, (input,), tensor)
         else:
             tensor._node = None
             if mode:

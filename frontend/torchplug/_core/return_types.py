@@ -19,7 +19,7 @@ class _Fields(tuple[Any, ...]):
     fields: tuple[str, ...] = ()
 
     def __new__(cls, values: Iterable[Any]) -> _Fields:
-        made = super().__new__(cls, values)
+        made = tuple.__new__(cls, values)
         if len(made) != len(cls.fields):
             raise TypeError(
                 f"torch.return_types.{cls.__name__}() takes a {len(cls.fields)}-sequence ({len(made)}-sequence given)"

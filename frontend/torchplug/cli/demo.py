@@ -16,7 +16,9 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to its parser."""
-    parser.add_argument("--backend", metavar="NAME", help="numpy, jax, cupy, strict, ... or all (default: the default one)")
+    parser.add_argument(
+        "--backend", metavar="NAME", help="numpy, jax, cupy, strict, ... or all (default: the default one)"
+    )
     parser.add_argument("--epochs", type=_count, default=10, metavar="N", help="times through the data (default: 10)")
     parser.add_argument("--batch-size", type=_count, default=64, metavar="N", help="images in a step (default: 64)")
     parser.add_argument("--lr", type=_rate, default=0.02, metavar="X", help="learning rate (default: 0.02)")

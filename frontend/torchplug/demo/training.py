@@ -152,4 +152,6 @@ def _save_and_read_back(
         restored.load_state_dict(torch.load(path)["model"])
         found = accuracy(restored, testing)
     if found != expected:
-        raise CheckpointError(f"the model read back from {path} is right for {found:.2%} of the digits, not {expected:.2%}")
+        raise CheckpointError(
+            f"the model read back from {path} is right for {found:.2%} of the digits, not {expected:.2%}"
+        )

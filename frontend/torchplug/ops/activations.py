@@ -230,7 +230,9 @@ _backward_op("shrink", ("lambd",), _shrink_backward)
 _backward_op("glu", ("dim",), _glu_backward)
 
 
-def _op(name: str, attributes: Sequence[str], forward: Callable[..., Any], rule: Callable[..., Any], node: str | None = None) -> Op:
+def _op(
+    name: str, attributes: Sequence[str], forward: Callable[..., Any], rule: Callable[..., Any], node: str | None = None
+) -> Op:
     return Op(name, ("input", *attributes), tensors=("input",), forward=forward, rules={"input": rule}, node=node)
 
 
@@ -239,26 +241,46 @@ def _elu_rule(F: Any, g: Any, input: Any, alpha: float, scale: float, input_scal
 
 
 _ELU_ATTRIBUTES = ("alpha", "scale", "input_scale")
-LEAKY_RELU = _op("leaky_relu", ("negative_slope",), _leaky_relu,
-                 lambda F, g, input, negative_slope: F.leaky_relu_backward(g, input, negative_slope))
+LEAKY_RELU = _op(
+    "leaky_relu",
+    ("negative_slope",),
+    _leaky_relu,
+    lambda F, g, input, negative_slope: F.leaky_relu_backward(g, input, negative_slope),
+)
 ELU = _op("elu", _ELU_ATTRIBUTES, _elu, _elu_rule)
 CELU = _op("elu", _ELU_ATTRIBUTES, _elu, _elu_rule, "CeluBackward0")
-HARDTANH = _op("hardtanh", ("low", "high"), _hardtanh, lambda F, g, input, low, high: F.hardtanh_backward(g, input, low, high))
+HARDTANH = _op(
+    "hardtanh", ("low", "high"), _hardtanh, lambda F, g, input, low, high: F.hardtanh_backward(g, input, low, high)
+)
 HARDSIGMOID = _op("hardsigmoid", (), _hardsigmoid, lambda F, g, input: F.hardsigmoid_backward(g, input))
 HARDSWISH = _op("hardswish", (), _hardswish, lambda F, g, input: F.hardswish_backward(g, input))
-SOFTPLUS = _op("softplus", ("beta", "threshold"), _softplus,
-               lambda F, g, input, beta, threshold: F.softplus_backward(g, input, beta, threshold))
+SOFTPLUS = _op(
+    "softplus",
+    ("beta", "threshold"),
+    _softplus,
+    lambda F, g, input, beta, threshold: F.softplus_backward(g, input, beta, threshold),
+)
 LOG_SIGMOID = _op("log_sigmoid", (), _log_sigmoid, lambda F, g, input: F.log_sigmoid_backward(g, input))
 SILU = _op("silu", (), _silu, lambda F, g, input: F.silu_backward(g, input))
 MISH = _op("mish", (), _mish, lambda F, g, input: F.mish_backward(g, input))
 GELU = _op("gelu", ("approximate",), _gelu, lambda F, g, input, approximate: F.gelu_backward(g, input, approximate))
 HARDSHRINK = _op("hardshrink", ("lambd",), _hardshrink, lambda F, g, input, lambd: F.shrink_backward(g, input, lambd))
 SOFTSHRINK = _op("softshrink", ("lambd",), _softshrink, lambda F, g, input, lambd: F.shrink_backward(g, input, lambd))
-THRESHOLD = _op("threshold", ("threshold", "value"), _threshold,
-                lambda F, g, input, threshold: F.threshold_backward(g, input, threshold))
+THRESHOLD = _op(
+    "threshold",
+    ("threshold", "value"),
+    _threshold,
+    lambda F, g, input, threshold: F.threshold_backward(g, input, threshold),
+)
 GLU = _op("glu", ("dim",), _glu, lambda F, g, input, dim: F.glu_backward(g, input, dim))
-PRELU = Op("prelu", ("input", "weight"), tensors=("input", "weight"), forward=_prelu, node="PreluKernelBackward0",
-           rules={"input": _prelu_back_input, "weight": _prelu_back_weight})
+PRELU = Op(
+    "prelu",
+    ("input", "weight"),
+    tensors=("input", "weight"),
+    forward=_prelu,
+    node="PreluKernelBackward0",
+    rules={"input": _prelu_back_input, "weight": _prelu_back_weight},
+)
 
 
 # ---- public functions ------------------------------------------------------------------------------------------------

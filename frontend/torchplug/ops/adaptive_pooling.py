@@ -169,7 +169,9 @@ def _samples(count: int) -> Any:
 def _errors_2d() -> Iterable[Sample]:
     x = np.ones((1, 2, 5, 5), np.float32)
     yield Sample(x[0, 0], 3, error=(RuntimeError, "adaptive_avg_pool2d(): Expected 3D or 4D tensor, but got [5, 5]"))
-    yield Sample(x, -1, error=(RuntimeError, "elements of output_size must be greater than or equal to 0 but received {-1, -1}"))
+    yield Sample(
+        x, -1, error=(RuntimeError, "elements of output_size must be greater than or equal to 0 but received {-1, -1}")
+    )
     yield Sample(x, (1, 2, 3), error=(RuntimeError, "adaptive_avg_pool2d: output_size must be 2"))
 
 
@@ -237,7 +239,9 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
 # ---- power means -----------------------------------------------------------------------------------------------------
 
 
-def _power_mean(pool: Any, input: Tensor, norm_type: float, kernel: Any, stride: Any, ceil_mode: bool, count: int) -> Tensor:
+def _power_mean(
+    pool: Any, input: Tensor, norm_type: float, kernel: Any, stride: Any, ceil_mode: bool, count: int
+) -> Tensor:
     means = pool(input.pow(norm_type), kernel, stride, 0, ceil_mode)
     taps = kernel**count if isinstance(kernel, int) else math.prod(kernel)
     return (means.sign() * means.abs().relu() * taps).pow(1.0 / norm_type)
@@ -253,9 +257,7 @@ def _power_samples(count: int) -> Any:
 
 
 @declare_functional(samples=_power_samples(1), differentiable=True)
-def lp_pool1d(
-    input: Tensor, norm_type: float, kernel_size: int, stride: Any = None, ceil_mode: bool = False
-) -> Tensor:
+def lp_pool1d(input: Tensor, norm_type: float, kernel_size: int, stride: Any = None, ceil_mode: bool = False) -> Tensor:
     """Returns sum(x^p)^(1/p) of every window of (N, C, L)."""
     return _power_mean(avg_pool1d, input, norm_type, kernel_size, stride, ceil_mode, 1)
 
@@ -340,7 +342,9 @@ def _check_places(indices: Tensor, total: int, target: Shape) -> None:
     host = indices._kind.F.to_numpy(array_of(indices))
     if host.size and (host.min() < 0 or host.max() >= total):
         wrong = int(host.max() if host.max() >= total else host.min())
-        raise RuntimeError(f"Found an invalid max index: {wrong} (output volumes are of size {'x'.join(map(str, target))}")
+        raise RuntimeError(
+            f"Found an invalid max index: {wrong} (output volumes are of size {'x'.join(map(str, target))}"
+        )
 
 
 def _unpool_samples(count: int) -> Any:

@@ -28,7 +28,9 @@ def _scores(F: Any, query: Any, key: Any, bias: Any, causal: bool, scale: float)
     if bias is not None:
         scores = F.add(scores, bias)
     if causal:
-        scores = F.where(F.host(_later(scores.shape[-2], scores.shape[-1]), scores), F.full_of(scores, (), -math.inf), scores)
+        scores = F.where(
+            F.host(_later(scores.shape[-2], scores.shape[-1]), scores), F.full_of(scores, (), -math.inf), scores
+        )
     dim = len(scores.shape) - 1
     if bias is None:
         return F.softmax(scores, dim)
@@ -88,15 +90,39 @@ def _samples(make: Any) -> Iterable[Sample]:
 
 def _errors() -> Iterable[Sample]:
     x = np.ones((2, 4, 5), np.float32)
-    yield Sample(x[0, 0], x[0, 0], x[0, 0], error=(RuntimeError, "Expected query, key, and value to all be  at least 2 dimensional"))
-    yield Sample(x, x.astype(np.float64), x, error=(RuntimeError, "Expected query, key, and value to have the same dtype, but got"))
-    yield Sample(x, x, x, np.ones((4, 4), bool), 0.0, True, error=(RuntimeError, "Explicit attn_mask should not be set when is_causal"))
+    yield Sample(
+        x[0, 0],
+        x[0, 0],
+        x[0, 0],
+        error=(RuntimeError, "Expected query, key, and value to all be  at least 2 dimensional"),
+    )
+    yield Sample(
+        x,
+        x.astype(np.float64),
+        x,
+        error=(RuntimeError, "Expected query, key, and value to have the same dtype, but got"),
+    )
+    yield Sample(
+        x,
+        x,
+        x,
+        np.ones((4, 4), bool),
+        0.0,
+        True,
+        error=(RuntimeError, "Explicit attn_mask should not be set when is_causal"),
+    )
 
 
 @declare_functional(op=ATTENTION, samples=_samples, errors=_errors)
 def scaled_dot_product_attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
     """Returns softmax(query key^T * scale + mask) value. Source: Vaswani et al. 2017, equation 1.
 

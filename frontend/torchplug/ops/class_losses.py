@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error, convert
@@ -17,6 +16,7 @@ from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import Tensor, array_of, shape_of
 from torchplug.ops.losses import check_reduction, legacy_reduction
 from torchplug.ops.softmax import log_softmax
+from torchplug_spec import dtypes as dt
 
 __all__ = ["cross_entropy", "nll_loss"]
 
@@ -27,7 +27,9 @@ __all__ = ["cross_entropy", "nll_loss"]
 def _places(F: Any, target: Any, classes: int) -> Any:
     """Returns where x[n, target[n, p], p] lies in the flat x, as (N * positions,)."""
     count, positions = target.shape
-    rows = (np.arange(count, dtype=np.int64) * (classes * positions))[:, None] + np.arange(positions, dtype=np.int64)[None, :]
+    rows = (np.arange(count, dtype=np.int64) * (classes * positions))[:, None] + np.arange(positions, dtype=np.int64)[
+        None, :
+    ]
     places = F.add(F.multiply(target, positions), F.host(rows, target))
     return F.reshape(places, (count * positions,))
 
@@ -84,7 +86,9 @@ Op(
     },
 )  # fmt: skip
 NLL = Op("nll_loss", _NLL, tensors=_NLL[:3], forward=_nll_loss, rules={"input": _nll_rule})
-NLL_2D = Op("nll_loss", _NLL, tensors=_NLL[:3], forward=_nll_loss, rules={"input": _nll_rule}, node="NllLoss2DBackward0")
+NLL_2D = Op(
+    "nll_loss", _NLL, tensors=_NLL[:3], forward=_nll_loss, rules={"input": _nll_rule}, node="NllLoss2DBackward0"
+)
 
 
 @composition
@@ -114,11 +118,17 @@ def _nll_samples(make: Any) -> Iterable[Sample]:
 
 def _nll_errors() -> Iterable[Sample]:
     x = np.zeros((4, 6), np.float32)
-    yield Sample(x, np.array([1, 2, 3]), error=(ValueError, "Expected input batch_size (4) to match target batch_size (3)."))
+    yield Sample(
+        x, np.array([1, 2, 3]), error=(ValueError, "Expected input batch_size (4) to match target batch_size (3).")
+    )
     yield Sample(x, np.array([1, 2, 3, 9]), error=(IndexError, "Target 9 is out of bounds."))
     yield Sample(x, np.array([1, 2, 3, -1]), error=(IndexError, "Target -1 is out of bounds."))
-    yield Sample(x, np.ones(4, np.float32), error=(RuntimeError, "expected target dtype to be Long or Byte, but got Float"))
-    yield Sample(x, np.ones(4, np.int64), np.ones(5, np.float32), error=(RuntimeError, "either for all 6 classes or no classes"))
+    yield Sample(
+        x, np.ones(4, np.float32), error=(RuntimeError, "expected target dtype to be Long or Byte, but got Float")
+    )
+    yield Sample(
+        x, np.ones(4, np.int64), np.ones(5, np.float32), error=(RuntimeError, "either for all 6 classes or no classes")
+    )
     yield Sample(x, np.ones(4, np.int64), reduction="all", error=(ValueError, "all is not a valid value for reduction"))
     spatial = np.zeros((2, 3, 4, 4), np.float32)
     yield Sample(spatial, np.zeros((2, 4, 5), np.int64), error=(RuntimeError, "size mismatch (got input: [2, 3, 4, 4]"))
@@ -127,8 +137,13 @@ def _nll_errors() -> Iterable[Sample]:
 
 @declare_functional(op=NLL, samples=_nll_samples, errors=_nll_errors)
 def nll_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
-    reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Returns minus the log-probability of each target class, weighted by class and reduced.
 
@@ -152,7 +167,11 @@ def nll_loss(
     count = size[0] if len(size) > 1 else 1
     positions = math.prod(size[2:])
     losses = (NLL_2D if len(size) > 2 else NLL)(
-        reshape(input, (count, classes, positions)), reshape(target, (count, positions)), weight, reduction, ignore_index
+        reshape(input, (count, classes, positions)),
+        reshape(target, (count, positions)),
+        weight,
+        reduction,
+        ignore_index,
     )
     return losses if reduction != "none" else reshape(losses, shape)
 
@@ -161,7 +180,9 @@ def _check_nll(size: tuple[int, ...], shape: tuple[int, ...], target: Tensor, we
     if not size:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     if len(size) > 1 and shape[:1] != size[:1]:
-        raise ValueError(f"Expected input batch_size ({size[0]}) to match target batch_size ({shape[0] if shape else 1}).")
+        raise ValueError(
+            f"Expected input batch_size ({size[0]}) to match target batch_size ({shape[0] if shape else 1})."
+        )
     if len(size) == 1 and math.prod(shape) != 1:
         raise ValueError(f"Expected input batch_size (1) to match target batch_size ({shape[0]}).")
     if len(size) <= 2 and len(shape) > 1:
@@ -170,7 +191,9 @@ def _check_nll(size: tuple[int, ...], shape: tuple[int, ...], target: Tensor, we
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {scalar_type_name(target._kind.dtype)}")
     if len(size) > 2:
         if len(shape) != len(size) - 1:
-            raise RuntimeError(f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(shape)}")
+            raise RuntimeError(
+                f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(shape)}"
+            )
         if shape[1:] != size[2:]:
             raise RuntimeError(f"size mismatch (got input: {list(size)} , target: {list(shape)}")
     classes = size[1] if len(size) > 1 else size[0]
@@ -193,15 +216,27 @@ def _cross_entropy_samples(make: Any) -> Iterable[Sample]:
 def _cross_entropy_errors() -> Iterable[Sample]:
     x = np.zeros((4, 6), np.float32)
     yield from _nll_errors()
-    yield Sample(x, np.ones(4, np.int64), label_smoothing=2.0, error=(RuntimeError, "must be between 0.0 and 1.0. Got: 2"))
-    yield Sample(x, np.ones((4, 6), np.int64), error=(RuntimeError, "Expected floating point type for target with class"))
-    yield Sample(x, np.ones((4, 5), np.float32), error=(RuntimeError, "0D or 1D target tensor expected, multi-target not"))
+    yield Sample(
+        x, np.ones(4, np.int64), label_smoothing=2.0, error=(RuntimeError, "must be between 0.0 and 1.0. Got: 2")
+    )
+    yield Sample(
+        x, np.ones((4, 6), np.int64), error=(RuntimeError, "Expected floating point type for target with class")
+    )
+    yield Sample(
+        x, np.ones((4, 5), np.float32), error=(RuntimeError, "0D or 1D target tensor expected, multi-target not")
+    )
 
 
 @declare_functional(op=NLL, samples=_cross_entropy_samples, errors=_cross_entropy_errors)
 def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
-    reduce: bool | None = None, reduction: str = "mean", label_smoothing: float = 0.0,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Returns the cross entropy of log_softmax(input) with class indices, or with class probabilities, as targets.
 

@@ -50,7 +50,9 @@ def _window_keys(shape: Shape, kernel: Shape, out: Shape, stride: Shape, dilatio
     return keys
 
 
-def columns_of(F: Any, x: Any, kernel: Shape, out: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Any:
+def columns_of(
+    F: Any, x: Any, kernel: Shape, out: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int
+) -> Any:
     """Returns the windows of x as (N, groups, C / groups * places of the kernel, windows)."""
     x = _pad(F, x, padding)
     count, channels = x.shape[:2]
@@ -98,7 +100,9 @@ def _convolution_backward_input(
     return spread_columns(F, columns, size, kernel, stride, padding, dilation)
 
 
-def spread_columns(F: Any, columns: Any, size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Any:
+def spread_columns(
+    F: Any, columns: Any, size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape
+) -> Any:
     """Returns (N, C, *size) with columns (N, C, places of the kernel, *windows) added where windows read them."""
     count, channels, _, *out = columns.shape
     padded = (count, channels, *(length + 2 * pad for length, pad in zip(size, padding, strict=True)))
@@ -126,11 +130,15 @@ def _convolution_backward_weight(
 # Each rule reads: the parameters that say where, then the three attributes of a window, then groups.
 
 
-def _back_input(F: Any, g: Any, weight: Any, input_shape: Shape, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def _back_input(
+    F: Any, g: Any, weight: Any, input_shape: Shape, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     return F.convolution_backward_input(g, F.conj_of(weight), tuple(input_shape[2:]), stride, padding, dilation, groups)
 
 
-def _back_weight(F: Any, g: Any, input: Any, weight_shape: Shape, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def _back_weight(
+    F: Any, g: Any, input: Any, weight_shape: Shape, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     kernel = tuple(weight_shape[2:])
     return F.convolution_backward_weight(g, F.conj_of(input), kernel, stride, padding, dilation, groups)
 
@@ -297,7 +305,15 @@ def _same_padding(input: Tensor, kernel: Shape, stride: Shape, dilation: Shape) 
 
 
 def _convolve(
-    name: str, count: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+    name: str,
+    count: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Tensor:
     check_operands(name, input, weight, bias)
     batched = check_batch(name, input, count)
@@ -327,7 +343,7 @@ def _convolve(
 
 
 def _kernel_text(kernel: Shape) -> str:
-    names = ("kernel_depth", "kernel_height", "kernel_width")[-len(kernel):]
+    names = ("kernel_depth", "kernel_height", "kernel_width")[-len(kernel) :]
     return " ".join(f"{name}: {length}" for name, length in zip(names, kernel, strict=True))
 
 
@@ -365,23 +381,50 @@ def _samples_3d(make: Any) -> Iterable[Sample]:
 
 def _errors_2d() -> Iterable[Sample]:
     x, w = _ones(1, 3, 5, 5), _ones(4, 3, 3, 3)
-    yield Sample(_ones(1, 2, 5, 5), w, error=(RuntimeError, "expected input[1, 2, 5, 5] to have 3 channels, but got 2 channels"))
+    yield Sample(
+        _ones(1, 2, 5, 5), w, error=(RuntimeError, "expected input[1, 2, 5, 5] to have 3 channels, but got 2 channels")
+    )
     yield Sample(_ones(5), w, error=(RuntimeError, "Expected 3D (unbatched) or 4D (batched) input to conv2d"))
-    yield Sample(_ones(1, 3, 2, 2), w, error=(RuntimeError, "Calculated padded input size per channel: (2 x 2). Kernel size: (3 x 3)"))
-    yield Sample(x, w, _ones(5), error=(RuntimeError, "expected bias to be 1-dimensional with 4 elements, but got bias of size [5]"))
+    yield Sample(
+        _ones(1, 3, 2, 2),
+        w,
+        error=(RuntimeError, "Calculated padded input size per channel: (2 x 2). Kernel size: (3 x 3)"),
+    )
+    yield Sample(
+        x,
+        w,
+        _ones(5),
+        error=(RuntimeError, "expected bias to be 1-dimensional with 4 elements, but got bias of size [5]"),
+    )
     yield Sample(x, w, stride=0, error=(RuntimeError, "non-positive stride is not supported"))
     yield Sample(x, w, padding=-1, error=(RuntimeError, "negative padding is not supported"))
     yield Sample(x, w, dilation=0, error=(RuntimeError, "dilation should be greater than zero"))
-    yield Sample(x, w, stride=(1, 2, 3), error=(RuntimeError, "expected stride to be a single integer value or a list of 2 values"))
-    yield Sample(x, w, padding="same", stride=2, error=(RuntimeError, "padding='same' is not supported for strided convolutions"))
-    yield Sample(_ones(1, 4, 5, 5), _ones(4, 2, 3, 3), groups=3, error=(RuntimeError, "expected weight to be divisible by 3"))
-    yield Sample(x, _ones(4, 3, 3, 3, dtype="float64"), error=(RuntimeError, "expected scalar type Float but found Double"))
+    yield Sample(
+        x,
+        w,
+        stride=(1, 2, 3),
+        error=(RuntimeError, "expected stride to be a single integer value or a list of 2 values"),
+    )
+    yield Sample(
+        x, w, padding="same", stride=2, error=(RuntimeError, "padding='same' is not supported for strided convolutions")
+    )
+    yield Sample(
+        _ones(1, 4, 5, 5), _ones(4, 2, 3, 3), groups=3, error=(RuntimeError, "expected weight to be divisible by 3")
+    )
+    yield Sample(
+        x, _ones(4, 3, 3, 3, dtype="float64"), error=(RuntimeError, "expected scalar type Float but found Double")
+    )
 
 
 @declare(op=CONVOLUTION, samples=_samples_1d, dtypes=("float", "complex"), method=False)
 def conv1d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] | str = 0, dilation: int | Sequence[int] = 1, groups: int = 1,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
 ) -> Tensor:
     """Returns the cross-correlation of a signal: input (N, C, L) or (C, L), weight (O, C / groups, k) give (N, O, L').
 
@@ -392,8 +435,13 @@ def conv1d(
 
 @declare(op=CONVOLUTION, samples=_samples_2d, errors=_errors_2d, dtypes=("float", "complex"), method=False)
 def conv2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] | str = 0, dilation: int | Sequence[int] = 1, groups: int = 1,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
 ) -> Tensor:
     """Returns the cross-correlation of images: input (N, C, H, W) or (C, H, W), weight (O, C / groups, kh, kw).
 
@@ -405,8 +453,13 @@ def conv2d(
 
 @declare(op=CONVOLUTION, samples=_samples_3d, dtypes=("float",), method=False)
 def conv3d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] | str = 0, dilation: int | Sequence[int] = 1, groups: int = 1,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
 ) -> Tensor:
     """Returns the cross-correlation of volumes: input (N, C, D, H, W), weight (O, C / groups, kd, kh, kw)."""
     return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)

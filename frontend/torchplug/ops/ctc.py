@@ -100,7 +100,9 @@ def _samples(make: Any) -> Iterable[Sample]:
 
 def _errors() -> Iterable[Sample]:
     x, y = np.zeros((6, 2, 5), np.float32), np.array([[1, 2, 2], [3, 4, 1]])
-    yield Sample(x, y, (6, 7), (3, 2), error=(RuntimeError, "Expected input_lengths to have value at most 6, but got value 7"))
+    yield Sample(
+        x, y, (6, 7), (3, 2), error=(RuntimeError, "Expected input_lengths to have value at most 6, but got value 7")
+    )
     yield Sample(x, y, (6,), (3, 2), error=(RuntimeError, "input_lengths must be of size batch_size"))
     yield Sample(x, y, (6, 5), (3, 2), 9, error=(RuntimeError, "blank must be in label range"))
 
@@ -137,7 +139,12 @@ def _check(size: Sequence[int], input_lengths: np.ndarray, target_lengths: np.nd
 
 @declare_functional(op=CTC, samples=_samples, errors=_errors)
 def ctc_loss(
-    log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: str = "mean",
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
     """Returns minus the log-likelihood of each target sequence under log-probabilities (T, N, C) or (T, C).

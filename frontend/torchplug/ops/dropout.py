@@ -11,11 +11,11 @@ import numpy as np
 
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.elementwise import argument_error
+from torchplug._core.host import host_array
 from torchplug._core.inplace import inplace_twin
 from torchplug._core.op import Op
 from torchplug._core.random import default_generator
 from torchplug._core.tensor import Tensor, array_of, shape_of, wrap
-from torchplug._core.host import host_array
 from torchplug.ops.activations import LEAKY_RELU, write_into
 from torchplug.ops.randomness import bernoulli_mask
 
@@ -23,10 +23,23 @@ __all__ = ["alpha_dropout", "dropout", "feature_alpha_dropout", "feature_dropout
 
 Shape = tuple[int, ...]
 
-_MULTIPLY = Op("multiply_mask", ("input", "mask"), tensors=("input", "mask"), kernel="dropout", node="MulBackward0",
-               forward=lambda F, x, mask: F.multiply(x, mask), rules={"input": lambda F, g, mask: F.dropout(g, mask)})
-_ADD = Op("affine_mask", ("input", "mask", "shift"), tensors=("input", "mask", "shift"), node="AddBackward0",
-          forward=lambda F, x, mask, shift: F.add(F.multiply(x, mask), shift), rules={"input": lambda F, g, mask: F.dropout(g, mask)})
+_MULTIPLY = Op(
+    "multiply_mask",
+    ("input", "mask"),
+    tensors=("input", "mask"),
+    kernel="dropout",
+    node="MulBackward0",
+    forward=lambda F, x, mask: F.multiply(x, mask),
+    rules={"input": lambda F, g, mask: F.dropout(g, mask)},
+)
+_ADD = Op(
+    "affine_mask",
+    ("input", "mask", "shift"),
+    tensors=("input", "mask", "shift"),
+    node="AddBackward0",
+    forward=lambda F, x, mask, shift: F.add(F.multiply(x, mask), shift),
+    rules={"input": lambda F, g, mask: F.dropout(g, mask)},
+)
 
 
 def _check(name: str, input: Any, p: float) -> None:
@@ -228,8 +241,15 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 # ---- rrelu -----------------------------------------------------------------------------------------------------------
 
-RRELU = Op("rrelu_with_noise", ("input", "noise"), tensors=("input", "noise"), kernel="rrelu", node="RreluWithNoiseBackward0",
-           forward=lambda F, x, noise: F.multiply(x, noise), rules={"input": lambda F, g, noise: F.multiply(g, noise)})
+RRELU = Op(
+    "rrelu_with_noise",
+    ("input", "noise"),
+    tensors=("input", "noise"),
+    kernel="rrelu",
+    node="RreluWithNoiseBackward0",
+    forward=lambda F, x, noise: F.multiply(x, noise),
+    rules={"input": lambda F, g, noise: F.multiply(g, noise)},
+)
 _RRELU_TWIN = inplace_twin(_named(RRELU), RRELU)
 
 

@@ -71,7 +71,12 @@ def _einsum(F: Any, operands: Sequence[Any], inputs: tuple[Labels, ...], output:
 
 
 def _einsum_rule(
-    F: Any, g: Any, operands: Sequence[Any], operands_shape: tuple[Shape, ...], inputs: tuple[Labels, ...], output: Labels,
+    F: Any,
+    g: Any,
+    operands: Sequence[Any],
+    operands_shape: tuple[Shape, ...],
+    inputs: tuple[Labels, ...],
+    output: Labels,
     needs: tuple[bool, ...],
 ) -> list[Any]:
     """The gradient of an operand contracts g with the other operands; labels only it has are spread."""
@@ -93,7 +98,14 @@ def _einsum_rule(
     return grads
 
 
-EINSUM = Op("einsum", ("operands", "inputs", "output"), tensors=("operands",), variadic=True, forward=_einsum, joint=_einsum_rule)
+EINSUM = Op(
+    "einsum",
+    ("operands", "inputs", "output"),
+    tensors=("operands",),
+    variadic=True,
+    forward=_einsum,
+    joint=_einsum_rule,
+)
 
 
 # ---- equations -------------------------------------------------------------------------------------------------------
@@ -259,12 +271,23 @@ def _einsum_samples(make: Any) -> Iterable[Sample]:
 
 def _einsum_errors() -> Iterable[Sample]:
     x, y = np.ones((2, 3)), np.ones((4, 4))
-    yield Sample("ij,jk", x, y, error=(RuntimeError, "subscript j has size 4 for operand 1 which does not broadcast with previously"))
-    yield Sample("ij,jk->il", x, np.ones((3, 4)), error=(RuntimeError, "output subscript l does not appear in the equation"))
+    yield Sample(
+        "ij,jk",
+        x,
+        y,
+        error=(RuntimeError, "subscript j has size 4 for operand 1 which does not broadcast with previously"),
+    )
+    yield Sample(
+        "ij,jk->il", x, np.ones((3, 4)), error=(RuntimeError, "output subscript l does not appear in the equation")
+    )
     yield Sample("ij", x, y, error=(RuntimeError, "more operands were provided than specified in the equation"))
-    yield Sample("ijk", x, error=(RuntimeError, "the number of subscripts in the equation (3) does not match the number of"))
+    yield Sample(
+        "ijk", x, error=(RuntimeError, "the number of subscripts in the equation (3) does not match the number of")
+    )
     yield Sample("i.j", x, error=(RuntimeError, "found '.' for operand 0 that is not part of any ellipsis"))
-    yield Sample("ii->i", x, error=(RuntimeError, "subscript i is repeated for operand 0 but the sizes don't match, 3 != 2"))
+    yield Sample(
+        "ii->i", x, error=(RuntimeError, "subscript i is repeated for operand 0 but the sizes don't match, 3 != 2")
+    )
     yield Sample("ij->iij", x, error=(RuntimeError, "output subscript i appears more than once in the output"))
     yield Sample("i1", x, error=(RuntimeError, "invalid subscript given at index 1 in the equation string"))
 
@@ -325,16 +348,30 @@ def _contracted(operands: list[Tensor], inputs: tuple[Labels, ...], output: Labe
 
 def _tensordot_errors() -> Iterable[Sample]:
     x, y = np.ones((2, 3)), np.ones((4, 3))
-    yield Sample(x, y, 1, error=(RuntimeError, "contracted dimensions need to match, but first has size 3 in dim -1 and second has"))
+    yield Sample(
+        x,
+        y,
+        1,
+        error=(RuntimeError, "contracted dimensions need to match, but first has size 3 in dim -1 and second has"),
+    )
     yield Sample(x, y, ([1, 0], [1]), error=(RuntimeError, "both dimension lists should have same length"))
     yield Sample(x, y, 3, error=(RuntimeError, "tensordot expects dims < ndim_a or ndim_b, but got dims=3"))
     yield Sample(x, y, -1, error=(RuntimeError, "tensordot expects dims >= 0, but got dims=-1"))
 
 
-@declare(errors=_tensordot_errors, dtypes=("float", "complex"), method=False, differentiable=True, samples=lambda make: [
-    Sample(make(2, 3), make(3, 4), 1), Sample(make(2, 3, 4), make(3, 4, 5)), Sample(make(2, 3), make(4, 3), ([1], [1])),
-    Sample(make(2, 3, 4), make(4, 5, 2), ([0, 2], [2, 0])), Sample(make(2), make(3), 0),
-])
+@declare(
+    errors=_tensordot_errors,
+    dtypes=("float", "complex"),
+    method=False,
+    differentiable=True,
+    samples=lambda make: [
+        Sample(make(2, 3), make(3, 4), 1),
+        Sample(make(2, 3, 4), make(3, 4, 5)),
+        Sample(make(2, 3), make(4, 3), ([1], [1])),
+        Sample(make(2, 3, 4), make(4, 5, 2), ([0, 2], [2, 0])),
+        Sample(make(2), make(3), 0),
+    ],
+)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) -> Tensor:
     """Returns the sum of products over `dims`: the last n of a with the first n of b, or two lists of dimensions."""
     check_tensors("tensordot", a=a, b=b)
@@ -373,9 +410,15 @@ def _contracted_dims(a: Tensor, b: Tensor, dims: Any) -> tuple[Shape, Shape]:
     return tuple(range(-dims, 0)), tuple(range(dims))
 
 
-@declare(dtypes=("float", "complex", "int"), differentiable=True, samples=lambda make: [
-    Sample(make(2, 3), make(3, 2)), Sample(make(3), make(2)), Sample(make(), make(4)),
-])
+@declare(
+    dtypes=("float", "complex", "int"),
+    differentiable=True,
+    samples=lambda make: [
+        Sample(make(2, 3), make(3, 2)),
+        Sample(make(3), make(2)),
+        Sample(make(), make(4)),
+    ],
+)
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the Kronecker product: every element of the input times the whole of the other, laid out in blocks."""
     check_tensors("kron", input=input, other=other)
@@ -389,9 +432,15 @@ def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     return result if out is None else write_out(out, result, "kron")
 
 
-@declare(dtypes=("float",), method=False, differentiable=True, samples=lambda make: [
-    Sample(make(2, 3), make(3, 4), make(4, 5)), Sample(make(2, 3)),
-])
+@declare(
+    dtypes=("float",),
+    method=False,
+    differentiable=True,
+    samples=lambda make: [
+        Sample(make(2, 3), make(3, 4), make(4, 5)),
+        Sample(make(2, 3)),
+    ],
+)
 def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     """Returns the product of matrices, multiplied in the order that takes the fewest multiplications."""
     if not matrices:
@@ -399,7 +448,11 @@ def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     for x in matrices:
         if not isinstance(x, Tensor):
             raise argument_error("chain_matmul", "matrices", "Tensor", x)
-    result = matrices[0].clone() if len(matrices) == 1 else _chain(matrices, _cheapest([shape_of(x) for x in matrices]), 0, len(matrices) - 1)
+    result = (
+        matrices[0].clone()
+        if len(matrices) == 1
+        else _chain(matrices, _cheapest([shape_of(x) for x in matrices]), 0, len(matrices) - 1)
+    )
     return result if out is None else write_out(out, result, "chain_matmul")
 
 

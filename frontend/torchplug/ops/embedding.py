@@ -29,9 +29,7 @@ def _embedding(F: Any, weight: Any, indices: Any, padding_idx: int, scale_by_fre
     return F.reshape(rows, (*indices.shape, weight.shape[1]))
 
 
-def _embedding_backward(
-    F: Any, g: Any, indices: Any, rows: int, padding_idx: int, scale_by_frequency: bool
-) -> Any:
+def _embedding_backward(F: Any, g: Any, indices: Any, rows: int, padding_idx: int, scale_by_frequency: bool) -> Any:
     """Adds the gradient of every place to the row it read; nothing to the row of the padding."""
     count, width = math.prod(indices.shape), g.shape[-1]
     flat, places = F.reshape(g, (count, width)), F.reshape(indices, (count,))
@@ -59,8 +57,13 @@ EMBEDDING = Op(
     "embedding", ("weight", "indices", *_READ), tensors=("weight", "indices"), forward=_embedding,
     rules={"weight": _embedding_rule},
 )  # fmt: skip
-Op("embedding_backward", ("g", "indices", "rows", *_READ), tensors=("g", "indices"), forward=_embedding_backward,
-   node="EmbeddingDenseBackward0")
+Op(
+    "embedding_backward",
+    ("g", "indices", "rows", *_READ),
+    tensors=("g", "indices"),
+    forward=_embedding_backward,
+    node="EmbeddingDenseBackward0",
+)
 
 
 @composition
@@ -88,7 +91,11 @@ def _errors() -> Iterable[Sample]:
     weight = np.ones((5, 3), np.float32)
     yield Sample(np.array([5]), weight, error=(IndexError, "index out of range in self"))
     yield Sample(np.array([-1]), weight, error=(IndexError, "index out of range in self"))
-    yield Sample(np.array([1.0], np.float32), weight, error=(RuntimeError, "one of the following scalar types: Long, Int; but got"))
+    yield Sample(
+        np.array([1.0], np.float32),
+        weight,
+        error=(RuntimeError, "one of the following scalar types: Long, Int; but got"),
+    )
     yield Sample(np.array([1]), weight[0], error=(RuntimeError, "'weight' must be 2-D"))
     yield Sample(np.array([1]), weight, 7, error=(AssertionError, "Padding_idx must be within num_embeddings"))
 
@@ -105,7 +112,9 @@ def _padding(padding_idx: int | None, rows: int, within: str) -> int:
 def _check_indices(input: Tensor, rows: int) -> Tensor:
     dtype = input._kind.dtype
     if dtype is not dt.int64 and dtype is not dt.int32:
-        name = f"torch.{tensor_type_name(dtype)}" if dtype.is_floating_point else f"CPU{tensor_type_name(dtype)[:-6]}Type"
+        name = (
+            f"torch.{tensor_type_name(dtype)}" if dtype.is_floating_point else f"CPU{tensor_type_name(dtype)[:-6]}Type"
+        )
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
             f"{name} instead (while checking arguments for embedding)"
@@ -118,8 +127,13 @@ def _check_indices(input: Tensor, rows: int) -> Tensor:
 
 @declare_functional(op=EMBEDDING, samples=_samples, errors=_errors)
 def embedding(
-    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False, sparse: bool = False,
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
 ) -> Tensor:
     """Returns the rows of `weight` (rows, width) at integer indices: input (*) gives (*, width).
 
@@ -144,7 +158,9 @@ def _shorten_rows(weight: Tensor, places: Tensor, max_norm: float, norm_type: fl
     F, table = kind.F, array_of(weight)
     rows = shape_of(weight)[0]
     flat = F.reshape(array_of(places), (math.prod(shape_of(places)),))
-    counted = F.scatter_add(F.full((rows,), 0, dt.int64, kind.native_device), flat, F.full_of(flat, (flat.shape[0],), 1))
+    counted = F.scatter_add(
+        F.full((rows,), 0, dt.int64, kind.native_device), flat, F.full_of(flat, (flat.shape[0],), 1)
+    )
     sizes = F.abs(table)
     if norm_type == math.inf:
         norms = F.max(sizes, 1, True)
@@ -170,16 +186,28 @@ def _bag_samples(make: Any) -> Iterable[Sample]:
 
 def _bag_errors() -> Iterable[Sample]:
     weight = np.ones((5, 3), np.float32)
-    yield Sample(np.array([[1]]), weight, np.array([0]), error=(ValueError, "if input is 2D, then offsets has to be None"))
+    yield Sample(
+        np.array([[1]]), weight, np.array([0]), error=(ValueError, "if input is 2D, then offsets has to be None")
+    )
     yield Sample(np.array([1]), weight, error=(ValueError, "offsets has to be a 1D Tensor but got None"))
-    yield Sample(np.array([1]), weight, np.array([0]), mode="min", error=(ValueError, "mode has to be one of sum, mean or max"))
+    yield Sample(
+        np.array([1]), weight, np.array([0]), mode="min", error=(ValueError, "mode has to be one of sum, mean or max")
+    )
 
 
 @declare_functional(samples=_bag_samples, errors=_bag_errors, differentiable=True)
 def embedding_bag(
-    input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None, norm_type: float = 2,
-    scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, per_sample_weights: Tensor | None = None,
-    include_last_offset: bool = False, padding_idx: int | None = None,
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
 ) -> Tensor:
     """Returns the sum, mean or maximum of the rows of each bag: input (B, n), or (N,) cut into bags at `offsets`, (B, width).
 
@@ -273,8 +301,12 @@ def _one_hot_samples(make: Any) -> Iterable[Sample]:
 def _one_hot_errors() -> Iterable[Sample]:
     yield Sample(np.array([0, 2]), 2, error=(RuntimeError, "Class values must be smaller than num_classes."))
     yield Sample(np.array([0, -2]), error=(RuntimeError, "Class values must be non-negative."))
-    yield Sample(np.array([0.0]), error=(RuntimeError, "one_hot is only applicable to index tensor of type LongTensor."))
-    yield Sample(np.zeros(0, np.int64), error=(RuntimeError, "Can not infer total number of classes from empty tensor."))
+    yield Sample(
+        np.array([0.0]), error=(RuntimeError, "one_hot is only applicable to index tensor of type LongTensor.")
+    )
+    yield Sample(
+        np.zeros(0, np.int64), error=(RuntimeError, "Can not infer total number of classes from empty tensor.")
+    )
 
 
 @declare_functional(samples=_one_hot_samples, errors=_one_hot_errors, differentiable=False)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.elementwise import argument_error, convert
@@ -27,6 +26,7 @@ from torchplug.ops.normalization import (
 )
 from torchplug.ops.padding import constant_pad
 from torchplug.ops.pooling import avg_pool2d, avg_pool3d
+from torchplug_spec import dtypes as dt
 
 __all__ = ["group_norm", "layer_norm", "local_response_norm", "normalize", "rms_norm"]
 
@@ -137,7 +137,9 @@ GROUP_NORM = Op(
 # ---- public functions ---------------------------------------------------------------------------
 
 
-def _check_features(name: str, input: Tensor, shape: Any, parameters: Sequence[tuple[str, Tensor | None]], star: str) -> Shape:
+def _check_features(
+    name: str, input: Tensor, shape: Any, parameters: Sequence[tuple[str, Tensor | None]], star: str
+) -> Shape:
     if isinstance(shape, int):
         raise argument_error(name, "normalized_shape", "tuple of ints", shape, 2)
     features = tuple(int(length) for length in shape)
@@ -169,15 +171,25 @@ def _layer_samples(make: Any) -> Iterable[Sample]:
 
 def _layer_errors() -> Iterable[Sample]:
     x = np.ones((2, 3, 4), np.float32)
-    yield Sample(x, (5,), error=(RuntimeError, "Given normalized_shape=[5], expected input with shape [*, 5], but got input of"))
-    yield Sample(x, (4,), np.ones(3, np.float32), error=(RuntimeError, "Expected weight to be of same shape as normalized_shape"))
+    yield Sample(
+        x, (5,), error=(RuntimeError, "Given normalized_shape=[5], expected input with shape [*, 5], but got input of")
+    )
+    yield Sample(
+        x, (4,), np.ones(3, np.float32), error=(RuntimeError, "Expected weight to be of same shape as normalized_shape")
+    )
     yield Sample(x, (), error=(RuntimeError, "Expected normalized_shape to be at least 1-dimensional"))
-    yield Sample(x.astype(np.int64), (4,), error=(NotImplementedError, "\"LayerNormKernelImpl\" not implemented for 'Long'"))
+    yield Sample(
+        x.astype(np.int64), (4,), error=(NotImplementedError, "\"LayerNormKernelImpl\" not implemented for 'Long'")
+    )
 
 
 @declare(op=LAYER_NORM, samples=_layer_samples, errors=_layer_errors, method=False)
 def layer_norm(
-    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Tensor:
     """Returns (x - mean) / sqrt(variance + eps) * weight + bias over the last dimensions, those of `normalized_shape`.
@@ -192,9 +204,16 @@ def layer_norm(
     return convert(LAYER_NORM(x, weight, bias, len(features), eps), input._kind.dtype)
 
 
-@declare(op=RMS_NORM, method=False, samples=lambda make: [
-    Sample(make(2, 3, 4), (4,), make(4)), Sample(make(2, 3, 4), (3, 4)), Sample(make(2, 4), (4,), None, 1e-3),
-], errors=lambda: [Sample(np.ones((2, 4), np.float32), (5,), error=(RuntimeError, "expected input with shape [*5]"))])
+@declare(
+    op=RMS_NORM,
+    method=False,
+    samples=lambda make: [
+        Sample(make(2, 3, 4), (4,), make(4)),
+        Sample(make(2, 3, 4), (3, 4)),
+        Sample(make(2, 4), (4,), None, 1e-3),
+    ],
+    errors=lambda: [Sample(np.ones((2, 4), np.float32), (5,), error=(RuntimeError, "expected input with shape [*5]"))],
+)
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
@@ -219,13 +238,21 @@ def _group_samples(make: Any) -> Iterable[Sample]:
 
 def _group_errors() -> Iterable[Sample]:
     x = np.ones((2, 6, 4), np.float32)
-    yield Sample(x, 4, error=(RuntimeError, "Expected number of channels in input to be divisible by num_groups, but got input"))
-    yield Sample(x, 3, np.ones(3, np.float32), error=(RuntimeError, "Expected weight to be a vector of size equal to the number"))
+    yield Sample(
+        x, 4, error=(RuntimeError, "Expected number of channels in input to be divisible by num_groups, but got input")
+    )
+    yield Sample(
+        x, 3, np.ones(3, np.float32), error=(RuntimeError, "Expected weight to be a vector of size equal to the number")
+    )
 
 
 @declare(op=GROUP_NORM, samples=_group_samples, errors=_group_errors, method=False)
 def group_norm(
-    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
     cudnn_enabled: bool = True,
 ) -> Tensor:
     """Returns (N, C, ...) normalized over groups of channels and their space, then scaled and shifted per channel.
@@ -285,9 +312,15 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     return input / (means * alpha + k).pow(beta)
 
 
-@declare_functional(differentiable=True, samples=lambda make: [
-    Sample(make(2, 3)), Sample(make(2, 3, 4), 2, 2), Sample(make(2, 3), 1.0, 0), Sample(make(2, 3), 3.0),
-])
+@declare_functional(
+    differentiable=True,
+    samples=lambda make: [
+        Sample(make(2, 3)),
+        Sample(make(2, 3, 4), 2, 2),
+        Sample(make(2, 3), 1.0, 0),
+        Sample(make(2, 3), 3.0),
+    ],
+)
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """Returns x / max(||x||_p, eps) with norms along `dim`."""
     result = input / input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)

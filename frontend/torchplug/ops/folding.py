@@ -38,7 +38,9 @@ def _col2im(F: Any, x: Any, size: Shape, kernel: Shape, dilation: Shape, padding
 _SPACE = ("kernel", "dilation", "padding", "stride")
 
 
-def _unfold_rule(F: Any, g: Any, input_shape: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> Any:
+def _unfold_rule(
+    F: Any, g: Any, input_shape: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape
+) -> Any:
     return F.col2im(g, tuple(input_shape[2:]), kernel, dilation, padding, stride)
 
 
@@ -46,10 +48,22 @@ def _fold_rule(F: Any, g: Any, kernel: Shape, dilation: Shape, padding: Shape, s
     return F.im2col(g, kernel, dilation, padding, stride)
 
 
-UNFOLD = Op("im2col", ("input", *_SPACE), tensors=("input",), forward=_im2col, rules={"input": _unfold_rule},
-            node="Im2ColBackward0")
-FOLD = Op("col2im", ("input", "size", *_SPACE), tensors=("input",), forward=_col2im, rules={"input": _fold_rule},
-          node="Col2ImBackward0")
+UNFOLD = Op(
+    "im2col",
+    ("input", *_SPACE),
+    tensors=("input",),
+    forward=_im2col,
+    rules={"input": _unfold_rule},
+    node="Im2ColBackward0",
+)
+FOLD = Op(
+    "col2im",
+    ("input", "size", *_SPACE),
+    tensors=("input",),
+    forward=_col2im,
+    rules={"input": _fold_rule},
+    node="Col2ImBackward0",
+)
 
 
 def _pair(value: Any, name: str) -> Shape:
@@ -72,7 +86,9 @@ def _unfold_samples(make: Any) -> Iterable[Sample]:
 
 
 def _unfold_errors() -> Iterable[Sample]:
-    yield Sample(np.ones((1, 2, 2, 2)), 3, error=(RuntimeError, "Given input with spatial size (2, 2), kernel_size=(3, 3)"))
+    yield Sample(
+        np.ones((1, 2, 2, 2)), 3, error=(RuntimeError, "Given input with spatial size (2, 2), kernel_size=(3, 3)")
+    )
 
 
 @declare_functional(op=UNFOLD, samples=_unfold_samples, errors=_unfold_errors)
@@ -80,7 +96,12 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     """Returns the windows of (N, C, H, W) as columns: (N, C * kh * kw, windows)."""
     if not isinstance(input, Tensor):
         raise argument_error("unfold", "input", "Tensor", input)
-    window = _pair(kernel_size, "kernel_size"), _pair(dilation, "dilation"), _pair(padding, "padding"), _pair(stride, "stride")
+    window = (
+        _pair(kernel_size, "kernel_size"),
+        _pair(dilation, "dilation"),
+        _pair(padding, "padding"),
+        _pair(stride, "stride"),
+    )
     size = shape_of(input)
     if len(size) not in (3, 4):
         raise RuntimeError(
@@ -109,8 +130,15 @@ def _fold_samples(make: Any) -> Iterable[Sample]:
 
 def _fold_errors() -> Iterable[Sample]:
     x = np.ones((1, 8, 8))
-    yield Sample(x, (4, 4), 2, error=(RuntimeError, "expected size of input's dimension 2 to match the calculated number of sliding"))
-    yield Sample(x[:, :7], (4, 4), 2, error=(RuntimeError, "input's dimension 1 to be divisible by the product of kernel_size"))
+    yield Sample(
+        x,
+        (4, 4),
+        2,
+        error=(RuntimeError, "expected size of input's dimension 2 to match the calculated number of sliding"),
+    )
+    yield Sample(
+        x[:, :7], (4, 4), 2, error=(RuntimeError, "input's dimension 1 to be divisible by the product of kernel_size")
+    )
 
 
 @declare_functional(op=FOLD, samples=_fold_samples, errors=_fold_errors)
@@ -121,7 +149,12 @@ def fold(
     if not isinstance(input, Tensor):
         raise argument_error("fold", "input", "Tensor", input)
     target = _pair(output_size, "output_size")
-    window = _pair(kernel_size, "kernel_size"), _pair(dilation, "dilation"), _pair(padding, "padding"), _pair(stride, "stride")
+    window = (
+        _pair(kernel_size, "kernel_size"),
+        _pair(dilation, "dilation"),
+        _pair(padding, "padding"),
+        _pair(stride, "stride"),
+    )
     size = shape_of(input)
     if len(size) not in (2, 3):
         raise RuntimeError(
@@ -168,15 +201,25 @@ def _turned(F: Any, x: Any, middle: Shape, order: Shape, shape: Shape) -> Any:
 def _pixel_shuffle(F: Any, x: Any, factor: int) -> Any:
     count, channels, height, width = x.shape
     made = channels // (factor * factor)
-    return _turned(F, x, (count, made, factor, factor, height, width), (0, 1, 4, 2, 5, 3),
-                   (count, made, height * factor, width * factor))
+    return _turned(
+        F,
+        x,
+        (count, made, factor, factor, height, width),
+        (0, 1, 4, 2, 5, 3),
+        (count, made, height * factor, width * factor),
+    )
 
 
 def _pixel_unshuffle(F: Any, x: Any, factor: int) -> Any:
     count, channels, height, width = x.shape
     down, across = height // factor, width // factor
-    return _turned(F, x, (count, channels, down, factor, across, factor), (0, 1, 3, 5, 2, 4),
-                   (count, channels * factor * factor, down, across))
+    return _turned(
+        F,
+        x,
+        (count, channels, down, factor, across, factor),
+        (0, 1, 3, 5, 2, 4),
+        (count, channels * factor * factor, down, across),
+    )
 
 
 def _channel_shuffle(F: Any, x: Any, groups: int) -> Any:
@@ -210,7 +253,9 @@ def _check_images(name: str, input: Any) -> Shape:
         raise argument_error(name, "input", "Tensor", input, 1)
     size = shape_of(input)
     if len(size) < 3:
-        raise RuntimeError(f"{name} expects input to have at least 3 dimensions, but got input with {len(size)} dimension(s)")
+        raise RuntimeError(
+            f"{name} expects input to have at least 3 dimensions, but got input with {len(size)} dimension(s)"
+        )
     return size
 
 
@@ -219,8 +264,12 @@ def _shuffle_errors() -> Iterable[Sample]:
     yield Sample(np.ones((8, 2)), 2, error=(RuntimeError, "pixel_shuffle expects input to have at least 3 dimensions"))
 
 
-@declare(op=PIXEL_SHUFFLE, samples=lambda make: [Sample(make(2, 8, 2, 3), 2), Sample(make(9, 2, 3), 3)], errors=_shuffle_errors,
-         method=False)
+@declare(
+    op=PIXEL_SHUFFLE,
+    samples=lambda make: [Sample(make(2, 8, 2, 3), 2), Sample(make(9, 2, 3), 3)],
+    errors=_shuffle_errors,
+    method=False,
+)
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """Returns (..., C r^2, H, W) as (..., C, H r, W r). Source: Shi et al. 2016, equation 4."""
     size = _check_images("pixel_shuffle", input)
@@ -235,11 +284,19 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 
 def _unshuffle_errors() -> Iterable[Sample]:
-    yield Sample(np.ones((1, 2, 5, 4)), 2, error=(RuntimeError, "height to be divisible by downscale_factor, but input.size(-2)=5"))
+    yield Sample(
+        np.ones((1, 2, 5, 4)),
+        2,
+        error=(RuntimeError, "height to be divisible by downscale_factor, but input.size(-2)=5"),
+    )
 
 
-@declare(op=PIXEL_UNSHUFFLE, samples=lambda make: [Sample(make(2, 2, 4, 6), 2), Sample(make(1, 6, 3), 3)], errors=_unshuffle_errors,
-         method=False)
+@declare(
+    op=PIXEL_UNSHUFFLE,
+    samples=lambda make: [Sample(make(2, 2, 4, 6), 2), Sample(make(1, 6, 3), 3)],
+    errors=_unshuffle_errors,
+    method=False,
+)
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """Returns (..., C, H r, W r) as (..., C r^2, H, W)."""
     size = _check_images("pixel_unshuffle", input)
@@ -255,11 +312,17 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 
 def _channel_errors() -> Iterable[Sample]:
-    yield Sample(np.ones((1, 6, 2, 2)), 4, error=(RuntimeError, "Number of channels must be divisible by groups. Got 6 channels"))
+    yield Sample(
+        np.ones((1, 6, 2, 2)), 4, error=(RuntimeError, "Number of channels must be divisible by groups. Got 6 channels")
+    )
 
 
-@declare(op=CHANNEL_SHUFFLE, samples=lambda make: [Sample(make(2, 6, 2, 3), 3), Sample(make(2, 6, 4), 2)], errors=_channel_errors,
-         method=False)
+@declare(
+    op=CHANNEL_SHUFFLE,
+    samples=lambda make: [Sample(make(2, 6, 2, 3), 3), Sample(make(2, 6, 4), 2)],
+    errors=_channel_errors,
+    method=False,
+)
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Returns (N, C, ...) with its channels, g groups of C / g, dealt out to C / g groups of g."""
     if not isinstance(input, Tensor):
@@ -272,7 +335,9 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     if groups <= 0:
         raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
     if size[1] % groups:
-        raise RuntimeError(f"Number of channels must be divisible by groups. Got {size[1]} channels and {groups} groups.")
+        raise RuntimeError(
+            f"Number of channels must be divisible by groups. Got {size[1]} channels and {groups} groups."
+        )
     F = TENSOR_SPACE
     flat = F.reshape(input, (*size[:2], math.prod(size[2:])))
     return F.reshape(CHANNEL_SHUFFLE(flat, groups), size)

@@ -133,7 +133,9 @@ def _places(F: Any, grid: Any, size: Shape, align_corners: bool) -> list[Any]:
     count, points = grid.shape[0], math.prod(grid.shape[1:-1])
     flat = F.reshape(grid, (count, points, len(size)))
     whole = (slice(0, count, 1), slice(0, points, 1))
-    return [_unscaled(F, F.slice(flat, (*whole, len(size) - 1 - dim)), size[dim], align_corners) for dim in range(len(size))]
+    return [
+        _unscaled(F, F.slice(flat, (*whole, len(size) - 1 - dim)), size[dim], align_corners) for dim in range(len(size))
+    ]
 
 
 def _mapped_places(F: Any, grid: Any, size: Shape, padding_mode: str, align_corners: bool) -> list[Any]:
@@ -196,8 +198,15 @@ def _samples(make: Any) -> Iterable[Sample]:
 
 def _errors() -> Iterable[Sample]:
     x, grid = np.ones((1, 2, 4, 4), np.float32), np.ones((1, 3, 3, 2), np.float32)
-    yield Sample(x, grid, "cubic", error=(ValueError, "expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: 'cubic'"))
-    yield Sample(x, grid, padding_mode="wrap", error=(ValueError, "expected padding_mode to be 'zeros', 'border', or 'reflection'"))
+    yield Sample(
+        x, grid, "cubic", error=(ValueError, "expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: 'cubic'")
+    )
+    yield Sample(
+        x,
+        grid,
+        padding_mode="wrap",
+        error=(ValueError, "expected padding_mode to be 'zeros', 'border', or 'reflection'"),
+    )
 
 
 @declare_functional(op=GRID_SAMPLE[2], samples=_samples, errors=_errors)

@@ -107,6 +107,29 @@ def _promoted(tensors: list[Tensor]) -> list[Tensor]:
     return [convert(x, dtype) for x in tensors]
 
 
+def _alike(tensors: Any, dim: int) -> bool:
+    """Says whether tensors need no check and no promotion to be joined: one kind, sizes that differ along `dim` alone."""
+    if type(tensors) not in (list, tuple) or not tensors or type(dim) is not int or not isinstance(tensors[0], Tensor):
+        return False
+    kind, model = tensors[0]._kind, shape_of(tensors[0])
+    ndim = len(model)
+    if not -ndim <= dim < ndim or model == (0,):
+        return False
+    before = dim + ndim if dim < 0 else dim
+    for x in tensors:
+        if not isinstance(x, Tensor) or x._kind is not kind:
+            return False
+        shape = shape_of(x)
+        if shape != model and (
+            len(shape) != ndim
+            or shape[:before] != model[:before]
+            or shape[before + 1 :] != model[before + 1 :]
+            or shape == (0,)
+        ):
+            return False
+    return True
+
+
 def _check_joinable(tensors: list[Tensor], kept: list[Tensor], axis: int) -> None:
     """Raises PyTorch's error unless the tensors kept agree in all dimensions but one."""
     model = shape_of(kept[0])
@@ -164,6 +187,8 @@ def _cat_errors() -> Iterable[Sample]:
 )
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None) -> Tensor:
     """Returns tensors joined along `dim`, in the promoted dtype; one-dimensional empty tensors are skipped."""
+    if _alike(tensors, dim if axis is None else axis) and out is None:
+        return CONCAT(tensors, wrap_dim(dim if axis is None else axis, len(shape_of(tensors[0]))))
     tensors = tensor_list("cat", tensors)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")

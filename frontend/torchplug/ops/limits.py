@@ -153,6 +153,9 @@ CLAMP_TENSOR = Op(
 )
 
 
+_PLAIN = (float, int, type(None))
+
+
 def _clamp_samples(make: Any) -> Iterable[Sample]:
     x = make(3, 4) * 2
     yield Sample(x, -1, 1)
@@ -186,6 +189,14 @@ def _clamp_errors() -> Iterable[Sample]:
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:
     """Returns the input with smaller elements raised to `min` and larger ones lowered to `max` (numbers or tensors)."""
     need_tensor("clamp", input)
+    if (
+        input._kind.dtype.is_floating_point
+        and type(min) in _PLAIN
+        and type(max) in _PLAIN
+        and min is not max
+        and out is None
+    ):
+        return CLAMP(input, min, max)
     for name, position, bound in (("min", 2, min), ("max", 3, max)):
         if bound is not None and not isinstance(bound, Number):
             need_tensor("clamp", bound, name, position)
@@ -283,6 +294,14 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
 
     `input` and `other` may be numbers; the result is promoted and broadcast.
     """
+    if type(input) is Tensor and type(other) is Tensor and type(condition) is Tensor and out is None:
+        kind = input._kind
+        if other._kind is kind and condition._kind is kind.to(dt.bool_):
+            try:
+                return WHERE(condition, input, other)
+            except Exception:
+                broadcast_shapes(shape_of(condition), shape_of(input), shape_of(other))
+                raise
     if input is None and other is None:
         return DECLARATIONS["nonzero"].function(condition, as_tuple=True)
     for name, position, operand in (("input", 2, input), ("other", 3, other)):

@@ -70,7 +70,6 @@ LINEAR_ROWS = _linear_op("UnsafeViewBackward0", False)
 LINEAR_ROWS_BIAS = _linear_op("ViewBackward0", True)
 
 
-
 def _linear_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(3, 4), make(5, 4), make(5))
     yield Sample(make(3, 4), make(5, 4))
@@ -83,10 +82,25 @@ def _linear_samples(make: Any) -> Iterable[Sample]:
 
 
 def _linear_errors() -> Iterable[Sample]:
-    yield Sample(zeros_sample(2, 3), zeros_sample(4, 5), zeros_sample(4), error=(RuntimeError, "cannot be multiplied (2x3 and 5x4)"))
+    yield Sample(
+        zeros_sample(2, 3),
+        zeros_sample(4, 5),
+        zeros_sample(4),
+        error=(RuntimeError, "cannot be multiplied (2x3 and 5x4)"),
+    )
     yield Sample(zeros_sample(5, 2, 3), zeros_sample(4, 5), error=(RuntimeError, "cannot be multiplied (10x3 and 5x4)"))
-    yield Sample(zeros_sample(2, 3), zeros_sample(4, 3), zeros_sample(5), error=(RuntimeError, "The expanded size of the tensor (4) must match"))
-    yield Sample(zeros_sample(2, 3), zeros_sample(4, 3, dtype="float64"), zeros_sample(4), error=(RuntimeError, "must have the same dtype"))
+    yield Sample(
+        zeros_sample(2, 3),
+        zeros_sample(4, 3),
+        zeros_sample(5),
+        error=(RuntimeError, "The expanded size of the tensor (4) must match"),
+    )
+    yield Sample(
+        zeros_sample(2, 3),
+        zeros_sample(4, 3, dtype="float64"),
+        zeros_sample(4),
+        error=(RuntimeError, "must have the same dtype"),
+    )
 
 
 @declare_functional(op=LINEAR_BIAS, samples=_linear_samples, errors=_linear_errors)
@@ -126,10 +140,14 @@ def _check_linear_dtypes(input: Tensor, weight: Tensor, bias: Tensor | None) -> 
 def _linear_odd(input: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, matrix: Shape) -> Tensor:
     """Handles weights that are no matrix and reports sizes that do not fit."""
     if not shape or not matrix:
-        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {len(shape)}D and {len(matrix)}D")
+        raise RuntimeError(
+            f"both arguments to linear need to be at least 1D, but they are {len(shape)}D and {len(matrix)}D"
+        )
     if len(matrix) == 2:
         raise shapes_error((math.prod(shape[:-1]), shape[-1]), (matrix[1], matrix[0]))
-    out = matmul(input, weight if len(matrix) == 1 else TENSOR_SPACE.permute_dims(weight, tuple(reversed(range(len(matrix))))))
+    out = matmul(
+        input, weight if len(matrix) == 1 else TENSOR_SPACE.permute_dims(weight, tuple(reversed(range(len(matrix)))))
+    )
     if bias is None:
         return out
     from torchplug.ops.arithmetic import add_plain
@@ -139,7 +157,9 @@ def _linear_odd(input: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape
 
 def _check_linear_bias(bias: Shape, shape: Shape, matrix: Shape) -> None:
     target = (*shape[:-1], matrix[0])
-    if len(bias) > len(target) or any(own not in (1, want) for own, want in zip(reversed(bias), reversed(target), strict=False)):
+    if len(bias) > len(target) or any(
+        own not in (1, want) for own, want in zip(reversed(bias), reversed(target), strict=False)
+    ):
         rows = (math.prod(shape[:-1]), matrix[0])
         place = next((i for i in range(1, len(bias) + 1) if i > 2 or bias[-i] not in (1, rows[-i])), 1)
         raise RuntimeError(
@@ -245,13 +265,30 @@ def _addmm_samples(make: Any) -> Iterable[Sample]:
 
 
 def _addmm_errors() -> Iterable[Sample]:
-    yield Sample(zeros_sample(3), zeros_sample(2, 3), zeros_sample(4, 5),
-                 error=(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"))
-    yield Sample(zeros_sample(7), zeros_sample(2, 3), zeros_sample(3, 5),
-                 error=(RuntimeError, "The expanded size of the tensor (5) must match the existing size (7)"))
-    yield Sample(zeros_sample(5), zeros_sample(2, 3, 1), zeros_sample(3, 5), error=(RuntimeError, "mat1 must be a matrix, got 3-D"))
-    yield Sample(zeros_sample(5), zeros_sample(2, 3), zeros_sample(3, 5, dtype="float64"),
-                 error=(RuntimeError, "self and mat2 must have the same dtype, but got Float and Double"))
+    yield Sample(
+        zeros_sample(3),
+        zeros_sample(2, 3),
+        zeros_sample(4, 5),
+        error=(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"),
+    )
+    yield Sample(
+        zeros_sample(7),
+        zeros_sample(2, 3),
+        zeros_sample(3, 5),
+        error=(RuntimeError, "The expanded size of the tensor (5) must match the existing size (7)"),
+    )
+    yield Sample(
+        zeros_sample(5),
+        zeros_sample(2, 3, 1),
+        zeros_sample(3, 5),
+        error=(RuntimeError, "mat1 must be a matrix, got 3-D"),
+    )
+    yield Sample(
+        zeros_sample(5),
+        zeros_sample(2, 3),
+        zeros_sample(3, 5, dtype="float64"),
+        error=(RuntimeError, "self and mat2 must have the same dtype, but got Float and Double"),
+    )
 
 
 @declare(op=ADDMM, samples=_addmm_samples, errors=_addmm_errors, dtypes=("float", "complex", "int"), inplace=True)
@@ -280,9 +317,15 @@ def _baddbmm_samples(make: Any) -> Iterable[Sample]:
 
 
 def _baddbmm_errors() -> Iterable[Sample]:
-    yield Sample(zeros_sample(6), zeros_sample(2, 3, 4), zeros_sample(2, 4, 5),
-                 error=(RuntimeError, "The expanded size of the tensor (5) must match the existing size (6) at non-singleton"))
-    yield Sample(zeros_sample(5), zeros_sample(2, 3), zeros_sample(2, 4, 5), error=(RuntimeError, "batch1 must be a 3D tensor"))
+    yield Sample(
+        zeros_sample(6),
+        zeros_sample(2, 3, 4),
+        zeros_sample(2, 4, 5),
+        error=(RuntimeError, "The expanded size of the tensor (5) must match the existing size (6) at non-singleton"),
+    )
+    yield Sample(
+        zeros_sample(5), zeros_sample(2, 3), zeros_sample(2, 4, 5), error=(RuntimeError, "batch1 must be a 3D tensor")
+    )
 
 
 @declare(op=BADDBMM, samples=_baddbmm_samples, errors=_baddbmm_errors, dtypes=("float", "complex", "int"), inplace=True)
@@ -298,13 +341,27 @@ def baddbmm(
 
 def _addbmm_errors() -> Iterable[Sample]:
     x = zeros_sample(2, 3, 4)
-    yield Sample(zeros_sample(5), x, zeros_sample(3, 4, 5), error=(RuntimeError, "must have same number of batches, got 2 and 3"))
-    yield Sample(zeros_sample(5), x, zeros_sample(2, 3, 5), error=(RuntimeError, "Incompatible matrix sizes for bmm (3x4 and 3x5)"))
+    yield Sample(
+        zeros_sample(5), x, zeros_sample(3, 4, 5), error=(RuntimeError, "must have same number of batches, got 2 and 3")
+    )
+    yield Sample(
+        zeros_sample(5),
+        x,
+        zeros_sample(2, 3, 5),
+        error=(RuntimeError, "Incompatible matrix sizes for bmm (3x4 and 3x5)"),
+    )
 
 
-@declare(op=ADDBMM, errors=_addbmm_errors, dtypes=("float", "complex"), inplace=True, samples=lambda make: [
-    Sample(make(3, 5), make(2, 3, 4), make(2, 4, 5)), Sample(make(3, 5), make(2, 3, 4), make(2, 4, 5), beta=2, alpha=3),
-])
+@declare(
+    op=ADDBMM,
+    errors=_addbmm_errors,
+    dtypes=("float", "complex"),
+    inplace=True,
+    samples=lambda make: [
+        Sample(make(3, 5), make(2, 3, 4), make(2, 4, 5)),
+        Sample(make(3, 5), make(2, 3, 4), make(2, 4, 5), beta=2, alpha=3),
+    ],
+)
 def addbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -323,13 +380,30 @@ def addbmm(
 
 def _addmv_errors() -> Iterable[Sample]:
     matrix = zeros_sample(2, 3)
-    yield Sample(zeros_sample(2), matrix, zeros_sample(4), error=(RuntimeError, "size mismatch, got input (2), mat (2x3), vec (4)"))
-    yield Sample(zeros_sample(1, 2), matrix, zeros_sample(3), error=(RuntimeError, "vector + matrix @ vector expected, got 2, 2, 1"))
+    yield Sample(
+        zeros_sample(2),
+        matrix,
+        zeros_sample(4),
+        error=(RuntimeError, "size mismatch, got input (2), mat (2x3), vec (4)"),
+    )
+    yield Sample(
+        zeros_sample(1, 2),
+        matrix,
+        zeros_sample(3),
+        error=(RuntimeError, "vector + matrix @ vector expected, got 2, 2, 1"),
+    )
 
 
-@declare(op=ADDMV, errors=_addmv_errors, dtypes=("float", "complex", "int"), inplace=True, samples=lambda make: [
-    Sample(make(2), make(2, 3), make(3)), Sample(make(2), make(2, 3), make(3), beta=2, alpha=3),
-])
+@declare(
+    op=ADDMV,
+    errors=_addmv_errors,
+    dtypes=("float", "complex", "int"),
+    inplace=True,
+    samples=lambda make: [
+        Sample(make(2), make(2, 3), make(3)),
+        Sample(make(2), make(2, 3), make(3), beta=2, alpha=3),
+    ],
+)
 def addmv(
     input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -344,12 +418,24 @@ def addmv(
 
 
 def _addr_errors() -> Iterable[Sample]:
-    yield Sample(zeros_sample(2, 3), zeros_sample(2, 1), zeros_sample(3), error=(RuntimeError, "addr: Expected 1-D argument vec1"))
+    yield Sample(
+        zeros_sample(2, 3),
+        zeros_sample(2, 1),
+        zeros_sample(3),
+        error=(RuntimeError, "addr: Expected 1-D argument vec1"),
+    )
 
 
-@declare(op=ADDR, errors=_addr_errors, dtypes=("float", "complex", "int"), inplace=True, samples=lambda make: [
-    Sample(make(2, 3), make(2), make(3)), Sample(make(2, 3), make(2), make(3), beta=2, alpha=3),
-])
+@declare(
+    op=ADDR,
+    errors=_addr_errors,
+    dtypes=("float", "complex", "int"),
+    inplace=True,
+    samples=lambda make: [
+        Sample(make(2, 3), make(2), make(3)),
+        Sample(make(2, 3), make(2), make(3), beta=2, alpha=3),
+    ],
+)
 def addr(
     input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
 ) -> Tensor:
@@ -372,10 +458,14 @@ def _bilinear_samples(make: Any) -> Iterable[Sample]:
 
 def _bilinear_errors() -> Iterable[Sample]:
     x, y, w = zeros_sample(5, 2), zeros_sample(5, 3), zeros_sample(4, 2, 3)
-    yield Sample(x, zeros_sample(4, 3), w, error=(RuntimeError, "input batch dimensions do not match at dim 0: got 5 and 4"))
+    yield Sample(
+        x, zeros_sample(4, 3), w, error=(RuntimeError, "input batch dimensions do not match at dim 0: got 5 and 4")
+    )
     yield Sample(y, y, w, error=(RuntimeError, "input1 size does not match weight size: got 3 but expected 2"))
     yield Sample(x, x, w, error=(RuntimeError, "input2 size does not match weight size: got 2 but expected 3"))
-    yield Sample(x, y, w, zeros_sample(5), error=(RuntimeError, "bias size does not match weight size: got 5 but expected 4"))
+    yield Sample(
+        x, y, w, zeros_sample(5), error=(RuntimeError, "bias size does not match weight size: got 5 but expected 4")
+    )
 
 
 @declare(samples=_bilinear_samples, errors=_bilinear_errors, method=False, differentiable=True)
@@ -387,12 +477,16 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         raise RuntimeError(f"bilinear(): input dimensions do not match: got {len(a)} and {len(b)}")
     for dim in range(len(a) - 1):
         if a[dim] != b[dim]:
-            raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {dim}: got {a[dim]} and {b[dim]}")
+            raise RuntimeError(
+                f"bilinear(): input batch dimensions do not match at dim {dim}: got {a[dim]} and {b[dim]}"
+            )
     for name, have, want in (("input1", a[-1], w[1]), ("input2", b[-1], w[2])):
         if have != want:
             raise RuntimeError(f"bilinear(): {name} size does not match weight size: got {have} but expected {want}")
     if bias is not None and shape_of(bias)[0] != w[0]:
-        raise RuntimeError(f"bilinear(): bias size does not match weight size: got {shape_of(bias)[0]} but expected {w[0]}")
+        raise RuntimeError(
+            f"bilinear(): bias size does not match weight size: got {shape_of(bias)[0]} but expected {w[0]}"
+        )
     F = TENSOR_SPACE
     rows = math.prod(a[:-1])
     left, right = F.reshape(input1, (rows, a[-1])), F.reshape(input2, (rows, b[-1]))

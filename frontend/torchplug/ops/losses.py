@@ -188,7 +188,9 @@ def _bce_logits_rule(
     F: Any, g: Any, input: Any, target: Any, weight: Any, pos_weight: Any, reduction: str, needs: tuple[bool, ...]
 ) -> tuple:
     return (
-        F.binary_cross_entropy_with_logits_backward(g, input, target, weight, pos_weight, reduction) if needs[0] else None,
+        F.binary_cross_entropy_with_logits_backward(g, input, target, weight, pos_weight, reduction)
+        if needs[0]
+        else None,
         _bce_logits_target_backward(F, g, input, weight, pos_weight, reduction) if needs[1] else None,
         None,
         None,
@@ -198,10 +200,20 @@ def _bce_logits_rule(
 _WEIGHTED = (*_PAIR, "weight")
 _LOGITS = (*_WEIGHTED, "pos_weight")
 Op("binary_cross_entropy_backward", ("g", *_WEIGHTED, "reduction"), tensors=("g", *_WEIGHTED), forward=_bce_backward)
-Op("binary_cross_entropy_with_logits_backward", ("g", *_LOGITS, "reduction"), tensors=("g", *_LOGITS), forward=_bce_logits_backward)
+Op(
+    "binary_cross_entropy_with_logits_backward",
+    ("g", *_LOGITS, "reduction"),
+    tensors=("g", *_LOGITS),
+    forward=_bce_logits_backward,
+)
 BCE = Op("binary_cross_entropy", (*_WEIGHTED, "reduction"), tensors=_WEIGHTED, forward=_bce, joint=_bce_rule)
-BCE_LOGITS = Op("binary_cross_entropy_with_logits", (*_LOGITS, "reduction"), tensors=_LOGITS, forward=_bce_logits,
-                joint=_bce_logits_rule)
+BCE_LOGITS = Op(
+    "binary_cross_entropy_with_logits",
+    (*_LOGITS, "reduction"),
+    tensors=_LOGITS,
+    forward=_bce_logits,
+    joint=_bce_logits_rule,
+)
 
 
 # ---- public functions ------------------------------------------------------------------------------------------------
@@ -216,7 +228,9 @@ def _pair_samples(make: Any) -> Iterable[Sample]:
 def _pair_errors() -> Iterable[Sample]:
     import numpy as np
 
-    yield Sample(np.ones((4, 6)), np.ones((4, 6)), reduction="all", error=(ValueError, "all is not a valid value for reduction"))
+    yield Sample(
+        np.ones((4, 6)), np.ones((4, 6)), reduction="all", error=(ValueError, "all is not a valid value for reduction")
+    )
     yield Sample(np.ones((4, 6)), np.ones((4, 5)), error=(RuntimeError, "must match the size of tensor b (5)"))
 
 
@@ -241,7 +255,13 @@ def matched(name: str, input: Any, target: Any, promote: bool = True) -> tuple[T
 
 
 def _compared(
-    op: Op, kernel: str, input: Any, target: Any, legacy: tuple[bool | None, bool | None], reduction: str, *attributes: Any
+    op: Op,
+    kernel: str,
+    input: Any,
+    target: Any,
+    legacy: tuple[bool | None, bool | None],
+    reduction: str,
+    *attributes: Any,
 ) -> Tensor:
     reduction = legacy_reduction(*legacy, reduction)
     input, target = matched(op.name, input, target)
@@ -253,7 +273,11 @@ def _compared(
 
 @declare_functional(op=MSE, samples=_pair_samples, errors=_pair_errors)
 def mse_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
     """Returns the squares of input - target, reduced ("mean", "sum" or "none"); weighted squares if `weight` is given."""
@@ -269,7 +293,11 @@ def mse_loss(
 
 @declare_functional(op=SMOOTH_L1, samples=_pair_samples, errors=_pair_errors)
 def smooth_l1_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
     beta: float = 1.0,
 ) -> Tensor:
     """Returns d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2, reduced. Source: Girshick 2015, eq. 3."""
@@ -295,7 +323,11 @@ def huber_loss(
 
 @declare_functional(samples=_pair_samples, errors=_pair_errors, differentiable=True)
 def l1_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
     """Returns |input - target|, reduced; weighted if `weight` is given."""
@@ -328,7 +360,11 @@ def _bce_errors() -> Iterable[Sample]:
 
 @declare_functional(op=BCE, samples=_probability_samples, errors=_bce_errors)
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Returns -(y log x + (1 - y) log(1 - x)) for probabilities x, logarithms at least -100, weighted and reduced."""
@@ -344,7 +380,9 @@ def binary_cross_entropy(
         )
     expected = input._kind.dtype
     if target._kind.dtype is not expected:
-        raise RuntimeError(f"Found dtype {scalar_type_name(target._kind.dtype)} but expected {scalar_type_name(expected)}")
+        raise RuntimeError(
+            f"Found dtype {scalar_type_name(target._kind.dtype)} but expected {scalar_type_name(expected)}"
+        )
     _check_probabilities(input)
     if weight is not None:
         weight = TENSOR_SPACE.broadcast_to(weight, broadcast_shapes(shape_of(weight), shape_of(target)))
@@ -374,8 +412,13 @@ def _logit_errors() -> Iterable[Sample]:
 
 @declare_functional(op=BCE_LOGITS, samples=_logit_samples, errors=_logit_errors)
 def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", pos_weight: Tensor | None = None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
 ) -> Tensor:
     """Returns the binary cross entropy of sigmoid(input), stable for large inputs; `pos_weight` weighs the positives."""
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -402,7 +445,11 @@ def binary_cross_entropy_with_logits(
 
 @declare_functional(samples=_logit_samples, differentiable=True)
 def kl_div(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
     """Returns y (log y - x) for log-probabilities x, reduced; "batchmean" divides the sum by the batch size."""
@@ -423,8 +470,14 @@ def kl_div(
 
 @declare_functional(samples=_logit_samples, differentiable=True)
 def poisson_nll_loss(
-    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
-    eps: float = 1e-8, reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Returns exp(x) - y x (or x - y log(x + eps)), with Stirling's term for y > 1 if `full`, reduced."""
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -493,7 +546,9 @@ def _soft_margin_back(F: Any, g: Any, input: Any, target: Any, reduction: str) -
     return _spread(F, g, slope, reduction)
 
 
-SOFT_MARGIN = Op("soft_margin_loss", (*_PAIR, "reduction"), tensors=_PAIR, forward=_soft_margin, rules={"input": _soft_margin_back})
+SOFT_MARGIN = Op(
+    "soft_margin_loss", (*_PAIR, "reduction"), tensors=_PAIR, forward=_soft_margin, rules={"input": _soft_margin_back}
+)
 
 
 @declare_functional(op=SOFT_MARGIN, samples=_sign_samples, errors=_pair_errors)

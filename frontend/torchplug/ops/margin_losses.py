@@ -43,7 +43,11 @@ def _hinge_errors() -> Iterable[Sample]:
 
 @declare_functional(samples=_hinge_samples, errors=_hinge_errors, differentiable=True)
 def hinge_embedding_loss(
-    input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Returns x where the label is 1, max(0, margin - x) where it is -1, reduced."""
@@ -61,13 +65,20 @@ def _ranking_samples(make: Any) -> Iterable[Sample]:
 
 def _ranking_errors() -> Iterable[Sample]:
     x = np.ones((4, 6))
-    yield Sample(x, x, np.ones(4), error=(RuntimeError, "margin_ranking_loss : All input tensors should have same dimension"))
+    yield Sample(
+        x, x, np.ones(4), error=(RuntimeError, "margin_ranking_loss : All input tensors should have same dimension")
+    )
 
 
 @declare_functional(samples=_ranking_samples, errors=_ranking_errors, differentiable=True)
 def margin_ranking_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean",
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Returns max(0, -y (x1 - x2) + margin) for labels y of 1 (x1 ranks higher) and -1, reduced."""
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -75,7 +86,8 @@ def margin_ranking_loss(
     sizes = [shape_of(x) for x in (input1, input2, target)]
     if len({len(size) for size in sizes}) > 1:
         said = ", ".join(
-            f"{name}: torch.Size({list(size)})" for name, size in zip(("input1", "input2", "target"), sizes, strict=True)
+            f"{name}: torch.Size({list(size)})"
+            for name, size in zip(("input1", "input2", "target"), sizes, strict=True)
         )
         raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: {said} ")
     return reduce_loss((-target * (input1 - input2) + margin).clamp_min(0), reduction)
@@ -93,14 +105,26 @@ def _cosine_samples(make: Any) -> Iterable[Sample]:
 
 def _cosine_errors() -> Iterable[Sample]:
     x = np.ones((3, 4), np.float32)
-    yield Sample(x, x, np.ones((3, 4)), error=(RuntimeError, "0D or 1D target tensor expected, multi-target not supported"))
-    yield Sample(x, x, np.ones(()), error=(RuntimeError, "0D target tensor expects 1D input tensors, but found inputs with sizes"))
+    yield Sample(
+        x, x, np.ones((3, 4)), error=(RuntimeError, "0D or 1D target tensor expected, multi-target not supported")
+    )
+    yield Sample(
+        x,
+        x,
+        np.ones(()),
+        error=(RuntimeError, "0D target tensor expects 1D input tensors, but found inputs with sizes"),
+    )
 
 
 @declare_functional(samples=_cosine_samples, errors=_cosine_errors, differentiable=True)
 def cosine_embedding_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: bool | None = None,
-    reduce: bool | None = None, reduction: str = "mean",
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Returns 1 - cos(x1, x2) where the label is 1, max(0, cos(x1, x2) - margin) where it is -1, reduced."""
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -128,7 +152,12 @@ def _triplet_samples(make: Any) -> Iterable[Sample]:
 
 def _triplet_errors() -> Iterable[Sample]:
     x = np.ones((3, 4))
-    yield Sample(x, x, x[0], error=(RuntimeError, "The anchor, positive, and negative tensors are expected to have the same number"))
+    yield Sample(
+        x,
+        x,
+        x[0],
+        error=(RuntimeError, "The anchor, positive, and negative tensors are expected to have the same number"),
+    )
     yield Sample(x, x, x, -1.0, error=(ValueError, "margin must be greater than 0, got -1.0"))
 
 
@@ -143,8 +172,16 @@ def _check_triplet(anchor: Tensor, positive: Tensor, negative: Tensor) -> None:
 
 @declare_functional(samples=_triplet_samples, errors=_triplet_errors, differentiable=True)
 def triplet_margin_loss(
-    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
-    swap: bool = False, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Returns max(0, d(anchor, positive) - d(anchor, negative) + margin) with p-norm distances d, reduced.
 
@@ -159,7 +196,12 @@ def triplet_margin_loss(
 
 
 def _triplet(
-    anchor: Tensor, positive: Tensor, negative: Tensor, distance: Callable[[Tensor, Tensor], Tensor], margin: float, swap: bool,
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    distance: Callable[[Tensor, Tensor], Tensor],
+    margin: float,
+    swap: bool,
     reduction: str,
 ) -> Tensor:
     near, far = distance(anchor, positive), distance(anchor, negative)
@@ -168,10 +210,18 @@ def _triplet(
     return reduce_loss((margin + near - far).clamp_min(0), reduction)
 
 
-@declare_functional(samples=lambda make: [Sample(make(3, 4), make(3, 4), make(3, 4), margin=0.5, swap=True)], differentiable=True)
+@declare_functional(
+    samples=lambda make: [Sample(make(3, 4), make(3, 4), make(3, 4), margin=0.5, swap=True)], differentiable=True
+)
 def triplet_margin_with_distance_loss(
-    anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
-    margin: float = 1.0, swap: bool = False, reduction: str = "mean",
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
 ) -> Tensor:
     """Returns the triplet loss with any distance; `pairwise_distance` if none is given."""
     check_reduction(reduction)
@@ -205,8 +255,12 @@ def _reduced(F: Any, losses: Any, reduction: str) -> Any:
     return total if reduction == "sum" else F.divide(total, float(math.prod(losses.shape)))
 
 
-MULTI_MARGIN = Op("multi_margin_loss", ("input", "target", "p", "margin", "weight", "reduction"),
-                  tensors=("input", "target", "weight"), forward=_beyond)
+MULTI_MARGIN = Op(
+    "multi_margin_loss",
+    ("input", "target", "p", "margin", "weight", "reduction"),
+    tensors=("input", "target", "weight"),
+    forward=_beyond,
+)
 
 
 def _multi_samples(make: Any) -> Iterable[Sample]:
@@ -225,8 +279,14 @@ def _multi_errors() -> Iterable[Sample]:
 
 @declare_functional(op=MULTI_MARGIN, samples=_multi_samples, errors=_multi_errors)
 def multi_margin_loss(
-    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
-    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """Returns sum over other classes j of max(0, margin - x_y + x_j)^p / classes for target classes y, reduced."""
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -245,7 +305,9 @@ def multi_margin_loss(
     check_reduction(reduction)
     _check_range(target, classes, 0)
     F = TENSOR_SPACE
-    out = MULTI_MARGIN(F.reshape(input, (count, classes)), F.reshape(target, (count,)), p, float(margin), weight, reduction)
+    out = MULTI_MARGIN(
+        F.reshape(input, (count, classes)), F.reshape(target, (count,)), p, float(margin), weight, reduction
+    )
     return F.reshape(out, shape) if reduction == "none" else out
 
 
@@ -273,18 +335,23 @@ def _labels(F: Any, target: Any) -> tuple[Any, Any]:
 def _label_margins(F: Any, x: Any, target: Any, reduction: str) -> Any:
     count, classes = x.shape
     labels, listed = _labels(F, target)
-    places = F.reshape(F.add(labels, F.host((np.arange(count) * classes).reshape(-1, 1).astype(np.int64), labels)), (count * classes,))
+    places = F.reshape(
+        F.add(labels, F.host((np.arange(count) * classes).reshape(-1, 1).astype(np.int64), labels)), (count * classes,)
+    )
     hits = F.reshape(F.astype(listed, dt.int64), (count * classes,))
     is_label = F.reshape(F.scatter_add(F.full_of(hits, (count * classes,), 0), places, hits), (count, classes))
     own = F.reshape(F.take(F.reshape(x, (count * classes,)), places, 0), (count, classes, 1))
     gaps = F.maximum(F.add(F.subtract(F.reshape(x, (count, 1, classes)), own), 1.0), 0)
-    counted = F.bitwise_and(F.reshape(listed, (count, classes, 1)), F.reshape(F.equal(is_label, 0), (count, 1, classes)))
+    counted = F.bitwise_and(
+        F.reshape(listed, (count, classes, 1)), F.reshape(F.equal(is_label, 0), (count, 1, classes))
+    )
     kept = F.where(counted, gaps, F.zeros_of(gaps, ()))
     return _reduced(F, F.divide(F.sum(kept, (1, 2), False), float(classes)), reduction)
 
 
-MULTILABEL_MARGIN = Op("multilabel_margin_loss", ("input", "target", "reduction"), tensors=("input", "target"),
-                       forward=_label_margins)
+MULTILABEL_MARGIN = Op(
+    "multilabel_margin_loss", ("input", "target", "reduction"), tensors=("input", "target"), forward=_label_margins
+)
 
 
 def _label_samples(make: Any) -> Iterable[Sample]:
@@ -296,7 +363,11 @@ def _label_samples(make: Any) -> Iterable[Sample]:
 
 def _label_errors() -> Iterable[Sample]:
     x = np.ones((3, 4))
-    yield Sample(x, np.zeros((2, 4), np.int64), error=(RuntimeError, "inconsistent target size: [2, 4] for input of size: [3, 4]"))
+    yield Sample(
+        x,
+        np.zeros((2, 4), np.int64),
+        error=(RuntimeError, "inconsistent target size: [2, 4] for input of size: [3, 4]"),
+    )
 
 
 @declare_functional(op=MULTILABEL_MARGIN, samples=_label_samples, errors=_label_errors)
@@ -327,7 +398,11 @@ def _soft_errors() -> Iterable[Sample]:
 
 @declare_functional(samples=_soft_samples, errors=_soft_errors, differentiable=True)
 def multilabel_soft_margin_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Returns the mean over classes of -(y log sigmoid(x) + (1 - y) log sigmoid(-x)), weighted and reduced."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error, convert
@@ -15,6 +14,7 @@ from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import Tensor, array_of, shape_of, write
+from torchplug_spec import dtypes as dt
 
 __all__ = ["batch_norm", "instance_norm"]
 
@@ -76,7 +76,9 @@ def _batch_norm(F: Any, x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any
 
 
 @composition
-def batch_norm_backward(F: Any, g: Any, x: Any, weight: Any, mean: Any, variance: Any, eps: float, needs: Needs) -> tuple:
+def batch_norm_backward(
+    F: Any, g: Any, x: Any, weight: Any, mean: Any, variance: Any, eps: float, needs: Needs
+) -> tuple:
     """Returns the gradients of input, weight and bias (None where not needed)."""
     shape, axes = channel_shape(x), batch_axes(x)
     scale = inverse_root(F, F.reshape(variance, shape), eps)
@@ -161,8 +163,14 @@ def _running(running: Tensor, batch: Any, momentum: float) -> None:
 
 
 def normalize_batch(
-    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None, bias: Tensor | None,
-    training: bool, momentum: float, eps: float,
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
 ) -> Tensor:
     """Returns the batch norm of checked arguments; while training, moves the running statistics in place."""
     x = in_common_dtype(input, weight, bias, running_mean, running_var)
@@ -204,7 +212,9 @@ def _check_batch_norm(
 def check_batch_size(size: Shape) -> None:
     """Raises PyTorch's error for a batch whose statistics would be those of single values."""
     if math.prod(size) == (size[1] if len(size) > 1 else 0) and math.prod(size[:1] + size[2:]) == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size torch.Size({list(size)})")
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size torch.Size({list(size)})"
+        )
 
 
 def _batch_samples(make: Any) -> Iterable[Sample]:
@@ -220,17 +230,27 @@ def _batch_samples(make: Any) -> Iterable[Sample]:
 def _batch_errors() -> Iterable[Sample]:
     ones = np.ones(3, np.float32)
     x = np.ones((4, 3), np.float32)
-    yield Sample(x[:1], ones, ones, training=True, error=(ValueError, "Expected more than 1 value per channel when training"))
+    yield Sample(
+        x[:1], ones, ones, training=True, error=(ValueError, "Expected more than 1 value per channel when training")
+    )
     yield Sample(x, np.ones(4, np.float32), ones, error=(RuntimeError, "running_mean should contain 3 elements not 4"))
     yield Sample(x, None, None, error=(RuntimeError, "running_mean must be defined in evaluation mode"))
-    yield Sample(x.astype(np.int64), ones, ones, error=(NotImplementedError, "\"batch_norm\" not implemented for 'Long'"))
+    yield Sample(
+        x.astype(np.int64), ones, ones, error=(NotImplementedError, "\"batch_norm\" not implemented for 'Long'")
+    )
     yield Sample(x.astype(np.float64), ones, ones, ones, ones, error=(RuntimeError, "mixed dtype (CPU)"))
 
 
 @declare_functional(op=BATCH_NORM, samples=_batch_samples, errors=_batch_errors)
 def batch_norm(
-    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Returns (x - mean) / sqrt(variance + eps) * weight + bias per channel (dimension 1).
 
@@ -255,15 +275,28 @@ def _instance_samples(make: Any) -> Iterable[Sample]:
 
 def _instance_errors() -> Iterable[Sample]:
     x = np.ones((2, 3), np.float32)
-    yield Sample(x, error=(ValueError, "Expected more than 1 spatial element when training, got input size torch.Size([2, 3])"))
-    yield Sample(np.ones((2, 3, 4)), None, None, use_input_stats=False,
-                 error=(RuntimeError, "Expected running_mean and running_var to be defined when use_input_stats is false"))
+    yield Sample(
+        x, error=(ValueError, "Expected more than 1 spatial element when training, got input size torch.Size([2, 3])")
+    )
+    yield Sample(
+        np.ones((2, 3, 4)),
+        None,
+        None,
+        use_input_stats=False,
+        error=(RuntimeError, "Expected running_mean and running_var to be defined when use_input_stats is false"),
+    )
 
 
 @declare_functional(op=BATCH_NORM, samples=_instance_samples, errors=_instance_errors)
 def instance_norm(
-    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
-    bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
 ) -> Tensor:
     """Returns batch norm with statistics of each instance's channels alone (of the running ones if not `use_input_stats`).
 
@@ -285,7 +318,11 @@ def instance_norm(
     F = TENSOR_SPACE
 
     def repeated(x: Tensor | None) -> Tensor | None:
-        return None if x is None else F.reshape(F.broadcast_to(F.reshape(x, (1, channels)), (count, channels)), (count * channels,))
+        return (
+            None
+            if x is None
+            else F.reshape(F.broadcast_to(F.reshape(x, (1, channels)), (count, channels)), (count * channels,))
+        )
 
     means, variances = repeated(running_mean), repeated(running_var)
     merged = F.reshape(input, (1, count * channels, *size[2:]))
@@ -294,7 +331,8 @@ def instance_norm(
         for running, moved in ((running_mean, means), (running_var, variances)):
             if running is not None and moved is not None:
                 raw = moved._kind.F
-                write(running, raw.divide(raw.sum(raw.reshape(array_of(moved), (count, channels)), (0,), False), float(count)))
+                write(
+                    running,
+                    raw.divide(raw.sum(raw.reshape(array_of(moved), (count, channels)), (0,), False), float(count)),
+                )
     return F.reshape(out, size)
-
-

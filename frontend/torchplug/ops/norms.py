@@ -53,7 +53,9 @@ def _direction(F: Any, x: Any, size: Any) -> Any:
     if not dtype.is_complex:
         return F.subtract(F.astype(F.less(0, x), dtype), F.astype(F.less(x, 0), dtype))
     zero = F.equal(size, 0)
-    return F.where(zero, F.zeros_of(x, ()), F.divide(x, F.astype(F.where(zero, F.full_of(size, (), 1), size), F.dtype_of(x))))
+    return F.where(
+        zero, F.zeros_of(x, ()), F.divide(x, F.astype(F.where(zero, F.full_of(size, (), 1), size), F.dtype_of(x)))
+    )
 
 
 def _kept(F: Any, x: Any, shape: Shape, axes: Shape, keepdims: bool) -> Any:
@@ -99,7 +101,13 @@ DIST = _norm_op("DistBackward0")
 
 
 def vector_norm(
-    x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Tensor | None = None
+    x: Tensor,
+    ord: float = 2,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Returns sum(|x|^ord)^(1 / ord) over `dim` (all dimensions if None); the greatest or least |x| for inf or -inf."""
     if not isinstance(x, Tensor):
@@ -133,24 +141,27 @@ def _norm_samples(make: Any) -> Iterable[Sample]:
 
 
 def _norm_errors() -> Iterable[Sample]:
-    yield Sample(np.ones(3, np.int64), error=(RuntimeError, "Expected a floating point or complex tensor as input. Got Long"))
+    yield Sample(
+        np.ones(3, np.int64), error=(RuntimeError, "Expected a floating point or complex tensor as input. Got Long")
+    )
     yield Sample(np.ones((3, 4)), 2, 5, error=(IndexError, "Dimension out of range"))
 
 
 @declare(op=VECTOR_NORM, samples=_norm_samples, errors=_norm_errors, dtypes=("float", "complex"))
 def norm(
-    input: Tensor, p: float | str | None = "fro", dim: Any = None, keepdim: bool = False, out: Tensor | None = None,
+    input: Tensor,
+    p: float | str | None = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Tensor | None = None,
     dtype: DType | None = None,
 ) -> Tensor:
-    """Returns the p-norm of the elements over `dim`, all of them if None; "fro" is the 2-norm, "nuc" that of a matrix."""
+    """Returns the p-norm of the elements over `dim`, all of them if None; "fro" is the 2-norm."""
     if p == "nuc":
-        from torchplug import linalg
-
-        result = linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
-    elif isinstance(p, str) and p != "fro":
+        raise NotImplementedError("norm(p='nuc') needs a singular value decomposition, which torchplug does not have yet")
+    if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
-    else:
-        result = vector_norm(input, 2 if p is None or p == "fro" else p, dim, keepdim, dtype=dtype)
+    result = vector_norm(input, 2 if p is None or p == "fro" else p, dim, keepdim, dtype=dtype)
     return result if out is None else write_out(out, result, "norm")
 
 
@@ -158,8 +169,12 @@ def _renorm_errors() -> Iterable[Sample]:
     yield Sample(np.ones((3, 4)), -1.0, 0, 1.0, error=(RuntimeError, "renorm: non-positive-norm not supported"))
 
 
-@declare(errors=_renorm_errors, inplace=True, differentiable=True,
-         samples=lambda make: [Sample(make(3, 4), 2, 0, 1.0), Sample(make(3, 4), 1, 1, 0.5)])
+@declare(
+    errors=_renorm_errors,
+    inplace=True,
+    differentiable=True,
+    samples=lambda make: [Sample(make(3, 4), 2, 0, 1.0), Sample(make(3, 4), 1, 1, 0.5)],
+)
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | None = None) -> Tensor:
     """Returns the input with every slice along `dim` whose p-norm exceeds `maxnorm` scaled down to it."""
     if p <= 0:
@@ -200,15 +215,15 @@ def _cdist_samples(make: Any) -> Iterable[Sample]:
 
 def _cdist_errors() -> Iterable[Sample]:
     x = np.ones((2, 3))
-    yield Sample(x, np.ones((4, 4)), error=(RuntimeError, "X1 and X2 must have the same number of columns. X1: 3 X2: 4"))
+    yield Sample(
+        x, np.ones((4, 4)), error=(RuntimeError, "X1 and X2 must have the same number of columns. X1: 3 X2: 4")
+    )
     yield Sample(x[0], x, error=(RuntimeError, "cdist only supports at least 2D tensors, X1 got: 1D"))
     yield Sample(x, x, -1.0, error=(RuntimeError, "cdist only supports non-negative p values"))
 
 
 @declare(op=CDIST, samples=_cdist_samples, errors=_cdist_errors, method=False)
-def cdist(
-    x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
-) -> Tensor:
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """Returns the p-norm distance of every row of x1 (..., P, M) from every row of x2 (..., R, M): (..., P, R).
 
     Always by differences, which is exact where PyTorch's matrix product for the 2-norm cancels.
@@ -238,9 +253,15 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return NORM(F.subtract(*rows), p, (1,), False)
 
 
-@declare(op=NORM, method=False, samples=lambda make: [
-    Sample(make(2, 3), make(2, 3)), Sample(make(2, 3), make(3), 1.0, keepdim=True), Sample(make(3), make(3)),
-])
+@declare(
+    op=NORM,
+    method=False,
+    samples=lambda make: [
+        Sample(make(2, 3), make(2, 3)),
+        Sample(make(2, 3), make(3), 1.0, keepdim=True),
+        Sample(make(3), make(3)),
+    ],
+)
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """Returns the p-norm of x1 - x2 + eps over the last dimension."""
     gap = x1 - x2 + eps
@@ -255,7 +276,9 @@ def _cosine_samples(make: Any) -> Iterable[Sample]:
 
 def _cosine_errors() -> Iterable[Sample]:
     ones = np.ones(3, np.int64)
-    yield Sample(ones, ones, 0, error=(RuntimeError, "expected common dtype to be floating point, yet common dtype is Long"))
+    yield Sample(
+        ones, ones, 0, error=(RuntimeError, "expected common dtype to be floating point, yet common dtype is Long")
+    )
     yield Sample(np.ones(3), np.ones(3), error=(IndexError, "Dimension out of range"))
 
 
@@ -281,5 +304,3 @@ def _unit(x: Tensor, dim: int, eps: float) -> Tensor:
     size = VECTOR_NORM(x, 2, (dim,), True)
     plain = size.detach()
     return x / (size + (plain.clamp_min(eps) - plain))
-
-

@@ -22,7 +22,9 @@ Formula = Callable[..., tuple[Any, ...]]
 def _step(formula: Formula) -> Formula:
     """Registers the kernel that applies `formula(F, p, g, states, numbers, options) -> (p, *states)` to each parameter."""
 
-    def kernel(F: Any, params: Arrays, grads: Arrays, states: Arrays, numbers: tuple, options: tuple) -> tuple[list, list]:
+    def kernel(
+        F: Any, params: Arrays, grads: Arrays, states: Arrays, numbers: tuple, options: tuple
+    ) -> tuple[list, list]:
         count = len(params)
         rows = [
             formula(F, p, g, states[place::count], numbers, options)

@@ -9,7 +9,7 @@ import numpy as np
 
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.elementwise import argument_error
-from torchplug._core.op import TENSOR_SPACE, Op
+from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
 
 __all__ = ["pad"]
@@ -25,7 +25,8 @@ def _kept(shape: Shape, amounts: Amounts) -> tuple[Shape, tuple, tuple]:
     """Returns the padded shape, what of the input is kept (negative amounts cut it), and where that lands."""
     padded = tuple(length + before + after for length, (before, after) in zip(shape, amounts, strict=True))
     source = tuple(
-        slice(max(-before, 0), length - max(-after, 0), 1) for length, (before, after) in zip(shape, amounts, strict=True)
+        slice(max(-before, 0), length - max(-after, 0), 1)
+        for length, (before, after) in zip(shape, amounts, strict=True)
     )
     target = tuple(
         slice(max(before, 0), total - max(after, 0), 1) for total, (before, after) in zip(padded, amounts, strict=True)
@@ -51,8 +52,14 @@ def _unpad(F: Any, g: Any, input_shape: Shape, amounts: Amounts) -> Any:
     return F.slice_embed(g, tuple(input_shape), source) if any(min(pair) < 0 for pair in amounts) else g
 
 
-PAD = Op("constant_pad_nd", ("input", "amounts", "value"), tensors=("input",), kernel="pad", forward=_pad,
-         rules={"input": _unpad})
+PAD = Op(
+    "constant_pad_nd",
+    ("input", "amounts", "value"),
+    tensors=("input",),
+    kernel="pad",
+    forward=_pad,
+    rules={"input": _unpad},
+)
 
 
 def constant_pad(input: Tensor, pad: Sequence[int], value: float) -> Tensor:
@@ -128,9 +135,13 @@ def _pad_samples(make: Any) -> Iterable[Sample]:
 def _pad_errors() -> Iterable[Sample]:
     x = np.ones((2, 3, 4), np.float32)
     yield Sample(x, (1,), error=(RuntimeError, "Padding length must be divisible by 2"))
-    yield Sample(x, (4, 1), "reflect", error=(RuntimeError, "Padding size should be less than the corresponding input dimension"))
+    yield Sample(
+        x, (4, 1), "reflect", error=(RuntimeError, "Padding size should be less than the corresponding input dimension")
+    )
     yield Sample(x, (1, 1), "mirror", error=(NotImplementedError, "Unrecognised padding mode mirror"))
-    yield Sample(x, (1, 1), "reflect", 2.0, error=(RuntimeError, "Padding mode \"reflect\" doesn't take in value argument"))
+    yield Sample(
+        x, (1, 1), "reflect", 2.0, error=(RuntimeError, 'Padding mode "reflect" doesn\'t take in value argument')
+    )
 
 
 @declare_functional(op=PAD, samples=_pad_samples, errors=_pad_errors)
@@ -149,12 +160,10 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if mode not in _PLACES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if value is not None and value != 0:
-        raise RuntimeError(f"Padding mode \"{mode}\" doesn't take in value argument")
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     ndim, count = len(shape_of(input)), len(pad) // 2
     if not (count in (1, 2, 3) and ndim in (count + 1, count + 2)):
-        raise NotImplementedError(
-            "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
-        )
+        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
     amounts = _amounts(ndim, pad)
     _check_from(shape_of(input), amounts, mode, list(pad))
     return PAD_FROM[mode, count](input, amounts, mode)

@@ -43,7 +43,9 @@ def flat_table(size: Shape, along: Sequence[np.ndarray]) -> np.ndarray:
     """Returns flat places of a plane from a (windows, places) table for each dimension."""
     count = len(size)
     total: Any = 0
-    for axis, (table, scale) in enumerate(zip(along, (math.prod(size[place + 1 :]) for place in range(count)), strict=True)):
+    for axis, (table, scale) in enumerate(
+        zip(along, (math.prod(size[place + 1 :]) for place in range(count)), strict=True)
+    ):
         shape = [1] * (2 * count)
         shape[axis], shape[count + axis] = table.shape
         total = total + table.reshape(shape) * scale
@@ -130,9 +132,19 @@ def _indices_rule(F: Any, g: Any, input_shape: Shape, places: Any) -> Any:
 
 MAX_POOL: dict[int, Op] = {}
 MAX_POOL_WITH_INDICES: dict[int, Op] = {}
-for _count, _node in ((2, "MaxPool2DWithIndicesBackward0"), (3, "MaxPool3DWithIndicesBackward0"), (1, "SqueezeBackward1")):
-    MAX_POOL[_count] = Op("max_pool", ("input", *_WINDOW), tensors=("input",), forward=_max_pool, node=_node,
-                          rules={"input": _max_pool_rule})
+for _count, _node in (
+    (2, "MaxPool2DWithIndicesBackward0"),
+    (3, "MaxPool3DWithIndicesBackward0"),
+    (1, "SqueezeBackward1"),
+):
+    MAX_POOL[_count] = Op(
+        "max_pool",
+        ("input", *_WINDOW),
+        tensors=("input",),
+        forward=_max_pool,
+        node=_node,
+        rules={"input": _max_pool_rule},
+    )
     MAX_POOL_WITH_INDICES[_count] = Op(
         "max_pool_with_indices", ("input", *_WINDOW), tensors=("input",), forward=_max_pool_with_indices, node=_node, outputs=2,
         differentiable_outputs=1, residuals=("places",), rules={"input": _indices_rule},
@@ -183,7 +195,14 @@ def _spans(size: Shape, window: tuple) -> Iterable[tuple[tuple, tuple]]:
 
 
 def _avg_pool(
-    F: Any, x: Any, out_size: Shape, kernel: Shape, stride: Shape, padding: Shape, include_pad: bool, divisor: int | None
+    F: Any,
+    x: Any,
+    out_size: Shape,
+    kernel: Shape,
+    stride: Shape,
+    padding: Shape,
+    include_pad: bool,
+    divisor: int | None,
 ) -> Any:
     window = (out_size, kernel, stride, padding)
     size = tuple(x.shape[2:])
@@ -197,7 +216,14 @@ def _avg_pool(
 
 
 def _avg_pool_backward(
-    F: Any, g: Any, size: Shape, out_size: Shape, kernel: Shape, stride: Shape, padding: Shape, include_pad: bool,
+    F: Any,
+    g: Any,
+    size: Shape,
+    out_size: Shape,
+    kernel: Shape,
+    stride: Shape,
+    padding: Shape,
+    include_pad: bool,
     divisor: int | None,
 ) -> Any:
     window = (out_size, kernel, stride, padding)
@@ -211,21 +237,37 @@ def _avg_pool_backward(
 
 
 def _avg_rule(
-    F: Any, g: Any, input_shape: Shape, out_size: Shape, kernel: Shape, stride: Shape, padding: Shape, include_pad: bool,
+    F: Any,
+    g: Any,
+    input_shape: Shape,
+    out_size: Shape,
+    kernel: Shape,
+    stride: Shape,
+    padding: Shape,
+    include_pad: bool,
     divisor: int | None,
 ) -> Any:
     return F.avg_pool_backward(g, tuple(input_shape[2:]), out_size, kernel, stride, padding, include_pad, divisor)
 
 
 def _avg_again(
-    F: Any, g: Any, out_size: Shape, kernel: Shape, stride: Shape, padding: Shape, include_pad: bool, divisor: int | None
+    F: Any,
+    g: Any,
+    out_size: Shape,
+    kernel: Shape,
+    stride: Shape,
+    padding: Shape,
+    include_pad: bool,
+    divisor: int | None,
 ) -> Any:
     return F.avg_pool(g, out_size, kernel, stride, padding, include_pad, divisor)
 
 
 _AVERAGE = ("out_size", "kernel", "stride", "padding", "include_pad", "divisor")
 AVG_POOL = {
-    count: Op("avg_pool", ("input", *_AVERAGE), tensors=("input",), forward=_avg_pool, node=node, rules={"input": _avg_rule})
+    count: Op(
+        "avg_pool", ("input", *_AVERAGE), tensors=("input",), forward=_avg_pool, node=node, rules={"input": _avg_rule}
+    )
     for count, node in ((2, "AvgPool2DBackward0"), (3, "AvgPool3DBackward0"), (1, "SqueezeBackward1"))
 }
 Op("avg_pool_backward", ("g", "size", *_AVERAGE), tensors=("g",), forward=_avg_pool_backward, rules={"g": _avg_again})
@@ -264,11 +306,12 @@ def _check_size(function: str, count: int, size: Shape) -> None:
 def _check_window(function: str, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> None:
     if min(stride) <= 0:
         raise RuntimeError(
-            f"{function}() stride must be greater than zero, but got {stride[0]}" if function == "max_pool1d"
+            f"{function}() stride must be greater than zero, but got {stride[0]}"
+            if function == "max_pool1d"
             else "stride should not be zero"
         )
     if min(dilation) <= 0:
-        names = ("dilationT", "dilationH", "dilationW")[-len(dilation):]
+        names = ("dilationT", "dilationH", "dilationW")[-len(dilation) :]
         said = " ".join(f"{name}: {value}" for name, value in zip(names, dilation, strict=True))
         raise RuntimeError(f"dilation should be greater than zero, but got {said}")
     if min(padding) < 0:
@@ -359,18 +402,30 @@ def _max_samples(count: int) -> Any:
 def _max_errors() -> Iterable[Sample]:
     x = np.ones((1, 2, 5, 5), np.float32)
     yield Sample(x[0, 0], 2, error=(RuntimeError, "non-empty 3D or 4D (batch mode) tensor expected for input"))
-    yield Sample(x, 2, padding=2, error=(RuntimeError, "pad should be at most half of effective kernel size, but got pad=2"))
+    yield Sample(
+        x, 2, padding=2, error=(RuntimeError, "pad should be at most half of effective kernel size, but got pad=2")
+    )
     yield Sample(x, 2, padding=-1, error=(RuntimeError, "pad must be non-negative, but got pad: -1"))
     yield Sample(x, 2, 0, error=(RuntimeError, "stride should not be zero"))
     yield Sample(x, 6, error=(RuntimeError, "Given input size: (2x5x5). Calculated output size: (2x0x0)"))
     yield Sample(x, (2, 2, 2), error=(RuntimeError, "kernel_size must either be a single int, or a tuple of two ints"))
-    yield Sample(x, 2, dilation=0, error=(RuntimeError, "dilation should be greater than zero, but got dilationH: 0 dilationW: 0"))
+    yield Sample(
+        x,
+        2,
+        dilation=0,
+        error=(RuntimeError, "dilation should be greater than zero, but got dilationH: 0 dilationW: 0"),
+    )
 
 
 @declare_functional(op=MAX_POOL[1], samples=_max_samples(1))
 def max_pool1d(
-    input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, return_indices: bool = False,
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> Any:
     """Returns the maximum of every window of (N, C, L) or (C, L); with `return_indices` also where the first is."""
     return max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
@@ -378,8 +433,13 @@ def max_pool1d(
 
 @declare_functional(op=MAX_POOL[2], samples=_max_samples(2), errors=_max_errors)
 def max_pool2d(
-    input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, return_indices: bool = False,
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> Any:
     """Returns the maximum of every window of (N, C, H, W) or (C, H, W); the first of equal ones gets the gradient.
 
@@ -391,8 +451,13 @@ def max_pool2d(
 
 @declare_functional(op=MAX_POOL[3], samples=_max_samples(3))
 def max_pool3d(
-    input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, return_indices: bool = False,
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> Any:
     """Returns the maximum of every window of (N, C, D, H, W); with `return_indices` also where the first is."""
     return max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
@@ -402,7 +467,14 @@ def max_pool3d(
 
 
 def _average(
-    count: int, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include_pad: bool, divisor: int | None
+    count: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    include_pad: bool,
+    divisor: int | None,
 ) -> Tensor:
     name = f"avg_pool{count}d"
     if not isinstance(input, Tensor):
@@ -449,8 +521,12 @@ def _average_errors() -> Iterable[Sample]:
 
 @declare(op=AVG_POOL[1], samples=_average_samples(1), method=False)
 def avg_pool1d(
-    input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> Tensor:
     """Returns the average of every window of (N, C, L) or (C, L); padding counts unless `count_include_pad` is False."""
     return _average(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
@@ -458,8 +534,12 @@ def avg_pool1d(
 
 @declare_functional(op=AVG_POOL[2], samples=_average_samples(2), errors=_average_errors)
 def avg_pool2d(
-    input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
     """Returns the average of every window of (N, C, H, W) or (C, H, W); `divisor_override` replaces the number counted."""
@@ -468,8 +548,12 @@ def avg_pool2d(
 
 @declare_functional(op=AVG_POOL[3], samples=_average_samples(3))
 def avg_pool3d(
-    input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    input: Tensor,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
     """Returns the average of every window of (N, C, D, H, W) or (C, D, H, W)."""

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug_spec import DType
-
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import argument_error, broadcast_shapes
 from torchplug._core.inplace import write_out
@@ -17,6 +15,7 @@ from torchplug._core.naming import scalar_type_name
 from torchplug._core.node import Node, next_sequence_number
 from torchplug._core.op import TENSOR_SPACE, Op, device_error, record
 from torchplug._core.tensor import Tensor, array_of, new, shape_of
+from torchplug_spec import DType
 
 __all__ = ["bmm", "dot", "inner", "matmul", "mm", "mv", "outer", "vdot"]
 
@@ -176,7 +175,9 @@ def product(op: Op, input: Tensor, other: Tensor) -> Tensor:
         node.plan = op.plan(3)
         node.saved = (b, a)
         node.sources = (other, input)
-        node.versions = None if cell is None and cell2 is None else (cell2.version if cell2 else 0, cell.version if cell else 0)
+        node.versions = (
+            None if cell is None and cell2 is None else (cell2.version if cell2 else 0, cell.version if cell else 0)
+        )
     node.fix = node.cell = node.hooks = node.outputs = None
     node.seq = next_sequence_number()
     tensor._node = node
@@ -202,14 +203,28 @@ def _matmul_samples(make: Any) -> Iterable[Sample]:
 
 def _matmul_errors() -> Iterable[Sample]:
     shapes = (RuntimeError, "mat1 and mat2 shapes cannot be multiplied")
-    yield Sample(zeros_sample(2, 3), zeros_sample(4, 5), error=(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"))
+    yield Sample(
+        zeros_sample(2, 3),
+        zeros_sample(4, 5),
+        error=(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"),
+    )
     yield Sample(zeros_sample(3), zeros_sample(4, 5), error=shapes)
     yield Sample(zeros_sample(3, 4, 5), zeros_sample(6, 7), error=(RuntimeError, "(12x5 and 6x7)"))
     yield Sample(zeros_sample(3), zeros_sample(4), error=(RuntimeError, "inconsistent tensor size"))
-    yield Sample(zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "size mismatch, got input (2), mat (2x3), vec (4)"))
-    yield Sample(zeros_sample(), zeros_sample(4), error=(RuntimeError, "need to be at least 1D, but they are 0D and 1D"))
-    yield Sample(zeros_sample(2, 3, 4), zeros_sample(2, 5, 6), error=(RuntimeError, "Expected size for first two dimensions of batch2"))
-    yield Sample(zeros_sample(2, 3, 4), zeros_sample(3, 4, 5), error=(RuntimeError, "must match the size of tensor b (3)"))
+    yield Sample(
+        zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "size mismatch, got input (2), mat (2x3), vec (4)")
+    )
+    yield Sample(
+        zeros_sample(), zeros_sample(4), error=(RuntimeError, "need to be at least 1D, but they are 0D and 1D")
+    )
+    yield Sample(
+        zeros_sample(2, 3, 4),
+        zeros_sample(2, 5, 6),
+        error=(RuntimeError, "Expected size for first two dimensions of batch2"),
+    )
+    yield Sample(
+        zeros_sample(2, 3, 4), zeros_sample(3, 4, 5), error=(RuntimeError, "must match the size of tensor b (3)")
+    )
     yield Sample(zeros_sample(2, 2), zeros_sample(2, 2, dtype="float64"), error=(RuntimeError, "got: float != double"))
 
 
@@ -272,13 +287,21 @@ def _check_batches(a: Shape, b: Shape) -> None:
 
 
 def _mm_errors() -> Iterable[Sample]:
-    yield Sample(zeros_sample(2, 3), zeros_sample(4, 5), error=(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"))
+    yield Sample(
+        zeros_sample(2, 3),
+        zeros_sample(4, 5),
+        error=(RuntimeError, "mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"),
+    )
     yield Sample(zeros_sample(3), zeros_sample(4, 5), error=(RuntimeError, "self must be a matrix"))
     yield Sample(zeros_sample(3, 4), zeros_sample(4), error=(RuntimeError, "mat2 must be a matrix"))
 
 
-@declare(op=MM, samples=lambda make: [Sample(make(3, 4), make(4, 5)), Sample(make(3, 0), make(0, 5))], errors=_mm_errors,
-         dtypes=("float", "complex", "int"))
+@declare(
+    op=MM,
+    samples=lambda make: [Sample(make(3, 4), make(4, 5)), Sample(make(3, 0), make(0, 5))],
+    errors=_mm_errors,
+    dtypes=("float", "complex", "int"),
+)
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the product of two matrices, without broadcasting."""
     check_tensors("mm", input=input, mat2=mat2)
@@ -297,11 +320,19 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
 def _bmm_errors() -> Iterable[Sample]:
     yield Sample(zeros_sample(2, 3), zeros_sample(2, 3, 4), error=(RuntimeError, "batch1 must be a 3D tensor"))
     yield Sample(zeros_sample(2, 3, 4), zeros_sample(2, 3), error=(RuntimeError, "batch2 must be a 3D tensor"))
-    yield Sample(zeros_sample(2, 3, 4), zeros_sample(3, 4, 5), error=(RuntimeError, "batch2 tensor to be: [2, 4] but got: [3, 4]."))
+    yield Sample(
+        zeros_sample(2, 3, 4),
+        zeros_sample(3, 4, 5),
+        error=(RuntimeError, "batch2 tensor to be: [2, 4] but got: [3, 4]."),
+    )
 
 
-@declare(op=BMM, samples=lambda make: [Sample(make(2, 3, 4), make(2, 4, 5)), Sample(make(0, 3, 4), make(0, 4, 5))],
-         errors=_bmm_errors, dtypes=("float", "complex", "int"))
+@declare(
+    op=BMM,
+    samples=lambda make: [Sample(make(2, 3, 4), make(2, 4, 5)), Sample(make(0, 3, 4), make(0, 4, 5))],
+    errors=_bmm_errors,
+    dtypes=("float", "complex", "int"),
+)
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the products of matching matrices of two batches: (b, n, m) and (b, m, p) give (b, n, p)."""
     check_tensors("bmm", input=input, mat2=mat2)
@@ -330,12 +361,20 @@ def scalar_type_error(expected: DType, found: DType) -> RuntimeError:
 
 
 def _mv_errors() -> Iterable[Sample]:
-    yield Sample(zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "size mismatch, got input (2), mat (2x3), vec (4)"))
-    yield Sample(zeros_sample(2, 3), zeros_sample(4, 5), error=(RuntimeError, "vector + matrix @ vector expected, got 1, 2, 2"))
+    yield Sample(
+        zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "size mismatch, got input (2), mat (2x3), vec (4)")
+    )
+    yield Sample(
+        zeros_sample(2, 3), zeros_sample(4, 5), error=(RuntimeError, "vector + matrix @ vector expected, got 1, 2, 2")
+    )
 
 
-@declare(op=MV, samples=lambda make: [Sample(make(3, 4), make(4)), Sample(make(3, 0), make(0))], errors=_mv_errors,
-         dtypes=("float", "complex", "int"))
+@declare(
+    op=MV,
+    samples=lambda make: [Sample(make(3, 4), make(4)), Sample(make(3, 0), make(0))],
+    errors=_mv_errors,
+    dtypes=("float", "complex", "int"),
+)
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the product of a matrix and a vector."""
     check_tensors("mv", input=input, vec=vec)
@@ -346,16 +385,28 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
         raise RuntimeError(f"size mismatch, got input ({a[0]}), mat ({a[0]}x{a[1]}), vec ({b[0]})")
     if input._kind.dtype is not vec._kind.dtype:
         names = scalar_type_name(vec._kind.dtype), scalar_type_name(input._kind.dtype)
-        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {names[0]}, {names[1]}, and {names[0]}")
+        raise RuntimeError(
+            f"addmv input tensors must have the same dtype, but got {names[0]}, {names[1]}, and {names[0]}"
+        )
     check_factors(input, vec)
     result = product(MV, input, vec)
     return result if out is None else write_out(out, result, "mv")
 
 
 def _dot_errors() -> Iterable[Sample]:
-    yield Sample(zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "1D tensors expected, but got 2D and 1D tensors"))
-    yield Sample(zeros_sample(3), zeros_sample(4), error=(RuntimeError, "inconsistent tensor size, expected tensor [3] and src [4]"))
-    yield Sample(zeros_sample(3), zeros_sample(3, dtype="float64"), error=(RuntimeError, "same dtype, but found Float and Double"))
+    yield Sample(
+        zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "1D tensors expected, but got 2D and 1D tensors")
+    )
+    yield Sample(
+        zeros_sample(3),
+        zeros_sample(4),
+        error=(RuntimeError, "inconsistent tensor size, expected tensor [3] and src [4]"),
+    )
+    yield Sample(
+        zeros_sample(3),
+        zeros_sample(3, dtype="float64"),
+        error=(RuntimeError, "same dtype, but found Float and Double"),
+    )
 
 
 def _check_vectors(input: Tensor, other: Tensor) -> None:
@@ -375,8 +426,12 @@ def _check_vectors(input: Tensor, other: Tensor) -> None:
     check_factors(input, other)
 
 
-@declare(op=DOT, samples=lambda make: [Sample(make(4), make(4)), Sample(make(0), make(0))], errors=_dot_errors,
-         dtypes=("float", "complex", "int"))
+@declare(
+    op=DOT,
+    samples=lambda make: [Sample(make(4), make(4)), Sample(make(0), make(0))],
+    errors=_dot_errors,
+    dtypes=("float", "complex", "int"),
+)
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the sum of the products of two vectors, as a 0-d tensor."""
     check_tensors("dot", input=input, tensor=tensor)
@@ -385,7 +440,9 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     return result if out is None else write_out(out, result, "dot")
 
 
-@declare(op=VDOT, samples=lambda make: [Sample(make(4), make(4))], errors=_dot_errors, dtypes=("float", "complex", "int"))
+@declare(
+    op=VDOT, samples=lambda make: [Sample(make(4), make(4))], errors=_dot_errors, dtypes=("float", "complex", "int")
+)
 def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the dot product of two vectors, the first conjugated."""
     check_tensors("vdot", input=input, other=other)
@@ -395,12 +452,21 @@ def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def _outer_errors() -> Iterable[Sample]:
-    yield Sample(zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "outer: Expected 1-D argument self, but got 2-D"))
-    yield Sample(zeros_sample(3), zeros_sample(4, 5), error=(RuntimeError, "outer: Expected 1-D argument vec2, but got 2-D"))
+    yield Sample(
+        zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "outer: Expected 1-D argument self, but got 2-D")
+    )
+    yield Sample(
+        zeros_sample(3), zeros_sample(4, 5), error=(RuntimeError, "outer: Expected 1-D argument vec2, but got 2-D")
+    )
 
 
-@declare(op=OUTER, samples=lambda make: [Sample(make(3), make(4))], errors=_outer_errors, dtypes=("float", "complex", "int"),
-         aliases=("ger",))
+@declare(
+    op=OUTER,
+    samples=lambda make: [Sample(make(3), make(4))],
+    errors=_outer_errors,
+    dtypes=("float", "complex", "int"),
+    aliases=("ger",),
+)
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the matrix of all products of the elements of two vectors."""
     check_tensors("outer", input=input, vec2=vec2)
@@ -418,11 +484,19 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def _inner_errors() -> Iterable[Sample]:
-    yield Sample(zeros_sample(2, 3), zeros_sample(4, 5), error=(RuntimeError, "inner() the last dimension must match on both input tensors"))
+    yield Sample(
+        zeros_sample(2, 3),
+        zeros_sample(4, 5),
+        error=(RuntimeError, "inner() the last dimension must match on both input tensors"),
+    )
 
 
-@declare(samples=lambda make: [Sample(make(3), make(3)), Sample(make(2, 3), make(4, 3)), Sample(make(2, 3), make())],
-         errors=_inner_errors, dtypes=("float", "complex", "int"), differentiable=True)
+@declare(
+    samples=lambda make: [Sample(make(3), make(3)), Sample(make(2, 3), make(4, 3)), Sample(make(2, 3), make())],
+    errors=_inner_errors,
+    dtypes=("float", "complex", "int"),
+    differentiable=True,
+)
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the sums of products over the last dimensions, for every pair of rows; 0-d factors multiply."""
     check_tensors("inner", input=input, other=other)
@@ -443,5 +517,3 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         left = F.reshape(input, (math.prod(a[:-1]), a[-1]))
         result = F.reshape(mm(left, F.permute_dims(rows, (1, 0))), (*a[:-1], *b[:-1]))
     return result if out is None else write_out(out, result, "inner")
-
-

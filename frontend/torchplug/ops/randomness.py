@@ -14,7 +14,7 @@ from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.random import Generator, draw
 from torchplug._core.tensor import Tensor, shape_of, write
-from torchplug.ops.creation import size_argument, finish, kind_for, kind_like
+from torchplug.ops.creation import finish, kind_for, kind_like, size_argument
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 

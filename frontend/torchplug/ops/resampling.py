@@ -12,7 +12,7 @@ import numpy as np
 
 from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error
-from torchplug._core.op import TENSOR_SPACE, Op
+from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d, along
 
@@ -89,7 +89,9 @@ def _smooth(length: int, out: int, factor: float | None, align_corners: bool, cu
 
 
 @functools.lru_cache(maxsize=64)
-def _weights(mode: str, length: int, out: int, factor: float | None, align_corners: bool, antialias: bool) -> np.ndarray:
+def _weights(
+    mode: str, length: int, out: int, factor: float | None, align_corners: bool, antialias: bool
+) -> np.ndarray:
     if antialias:
         return _smooth(length, out, factor, align_corners, mode == "cubic")
     return (_cubic if mode == "cubic" else _linear)(length, out, factor, align_corners)
@@ -100,7 +102,9 @@ def _weights(mode: str, length: int, out: int, factor: float | None, align_corne
 Factors = tuple[float | None, ...]
 
 
-def _upsample(F: Any, x: Any, out_size: Shape, mode: str, align_corners: bool, factors: Factors, antialias: bool) -> Any:
+def _upsample(
+    F: Any, x: Any, out_size: Shape, mode: str, align_corners: bool, factors: Factors, antialias: bool
+) -> Any:
     for axis, (out, factor) in enumerate(zip(out_size, factors, strict=True), 2):
         length = x.shape[axis]
         if mode.startswith("nearest"):
@@ -173,15 +177,23 @@ def _errors() -> Iterable[Sample]:
     x = np.ones((1, 2, 4, 4), np.float32)
     yield Sample(x, error=(ValueError, "either size or scale_factor should be defined"))
     yield Sample(x, 3, 2, error=(ValueError, "only one of size or scale_factor should be defined"))
-    yield Sample(x, (3, 3, 3), error=(ValueError, "Input and output must have the same number of spatial dimensions, but got input"))
-    yield Sample(x[0, 0, 0], 3, error=(NotImplementedError, "Only 3D, 4D and 5D input Tensors supported (got 1D) for the modes"))
-    yield Sample(x, 3, mode="nearest", align_corners=True, error=(ValueError, "align_corners option can only be set with the"))
-    yield Sample(x[0], 3, mode="bilinear", error=(NotImplementedError, "Got 3D input, but bilinear mode needs 4D input"))
+    yield Sample(
+        x,
+        (3, 3, 3),
+        error=(ValueError, "Input and output must have the same number of spatial dimensions, but got input"),
+    )
+    yield Sample(
+        x[0, 0, 0], 3, error=(NotImplementedError, "Only 3D, 4D and 5D input Tensors supported (got 1D) for the modes")
+    )
+    yield Sample(
+        x, 3, mode="nearest", align_corners=True, error=(ValueError, "align_corners option can only be set with the")
+    )
+    yield Sample(
+        x[0], 3, mode="bilinear", error=(NotImplementedError, "Got 3D input, but bilinear mode needs 4D input")
+    )
 
 
-def _sizes(
-    spatial: Shape, size: Any, scale_factor: Any, recompute_scale_factor: bool | None
-) -> tuple[Shape, Factors]:
+def _sizes(spatial: Shape, size: Any, scale_factor: Any, recompute_scale_factor: bool | None) -> tuple[Shape, Factors]:
     """Returns the output size and the factors to compute places with (None where sizes alone count)."""
     count = len(spatial)
     if size is not None and scale_factor is not None:
@@ -211,8 +223,13 @@ def _sizes(
 
 @declare_functional(op=UPSAMPLE["nearest", 4, False], samples=_samples, errors=_errors)
 def interpolate(
-    input: Tensor, size: int | Sequence[int] | None = None, scale_factor: float | Sequence[float] | None = None,
-    mode: str = "nearest", align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
+    input: Tensor,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
 ) -> Tensor:
     """Returns (N, C, *space) resized to `size`, or by `scale_factor`.
 
@@ -222,15 +239,20 @@ def interpolate(
         raise argument_error("interpolate", "input", "Tensor", input, 1)
     if mode in ("nearest", "area", "nearest-exact"):
         if align_corners is not None:
-            raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear")
+            raise ValueError(
+                "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
+            )
     shape = shape_of(input)
     out, factors = _sizes(shape[2:], size, scale_factor, recompute_scale_factor)
     _check_mode(mode, len(shape), antialias)
     if mode == "area":
         return {3: adaptive_avg_pool1d, 4: adaptive_avg_pool2d, 5: adaptive_avg_pool3d}[len(shape)](input, out)
     if min(out) <= 0 or min(shape[2:]) <= 0:
-        names = ("D", "H", "W")[-len(out):]
-        have, want = (", ".join(f"{name}: {length}" for name, length in zip(names, each, strict=True)) for each in (shape[2:], out))
+        names = ("D", "H", "W")[-len(out) :]
+        have, want = (
+            ", ".join(f"{name}: {length}" for name, length in zip(names, each, strict=True))
+            for each in (shape[2:], out)
+        )
         raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({have}) output ({want})")
     kind = "cubic" if mode == "bicubic" else mode if mode.startswith("nearest") else "linear"
     return UPSAMPLE[mode, len(shape), antialias](input, out, kind, bool(align_corners), factors, antialias)
@@ -238,7 +260,9 @@ def interpolate(
 
 def _check_mode(mode: str, ndim: int, antialias: bool) -> None:
     if antialias and not (mode in ("bilinear", "bicubic", "lanczos") and ndim == 4):
-        raise ValueError("Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input")
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input"
+        )
     if mode == "area" and ndim in (3, 4, 5) or (mode, ndim) in _NODES:
         return
     needed = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}.get(mode)
@@ -253,9 +277,7 @@ def upsample(
     input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
 ) -> Tensor:
     """Returns `interpolate(...)`, under its old name."""
-    warnings.warn(
-        "`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2
-    )
+    warnings.warn("`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
@@ -281,12 +303,20 @@ AFFINE_GRID = Op("affine_grid_generator", ("theta", "size", "align_corners"), te
 
 
 def _grid_errors() -> Iterable[Sample]:
-    yield Sample(np.ones((1, 2, 4)), (1, 1, 2, 2), error=(ValueError, "Expected a batch of 2D affine matrices of shape Nx2x3"))
+    yield Sample(
+        np.ones((1, 2, 4)), (1, 1, 2, 2), error=(ValueError, "Expected a batch of 2D affine matrices of shape Nx2x3")
+    )
 
 
-@declare_functional(op=AFFINE_GRID, errors=_grid_errors, samples=lambda make: [
-    Sample(make(2, 2, 3), (2, 3, 4, 5)), Sample(make(2, 2, 3), (2, 3, 4, 5), True), Sample(make(1, 3, 4), (1, 2, 2, 3, 4), False),
-])
+@declare_functional(
+    op=AFFINE_GRID,
+    errors=_grid_errors,
+    samples=lambda make: [
+        Sample(make(2, 2, 3), (2, 3, 4, 5)),
+        Sample(make(2, 2, 3), (2, 3, 4, 5), True),
+        Sample(make(1, 3, 4), (1, 2, 2, 3, 4), False),
+    ],
+)
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """Returns the points that the affine maps `theta` (N, 2, 3) send an (N, C, H, W) grid to: (N, H, W, 2), x first.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug_spec import DType
-
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
 from torchplug._core.elementwise import argument_error, convert
@@ -15,6 +13,7 @@ from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
+from torchplug_spec import DType
 
 __all__ = ["log_softmax", "softmax"]
 
@@ -39,9 +38,20 @@ def _log_softmax_backward(F: Any, g: Any, out: Any, dim: int) -> Any:
     return F.subtract(g, F.multiply(F.exp(out), F.sum(g, dim, True)))
 
 
-Op("softmax_backward", ("g", "out", "dim"), tensors=("g", "out"), forward=_softmax_backward, node="SoftmaxBackwardDataBackward0")
-Op("log_softmax_backward", ("g", "out", "dim"), tensors=("g", "out"), forward=_log_softmax_backward,
-   node="LogSoftmaxBackwardDataBackward0")
+Op(
+    "softmax_backward",
+    ("g", "out", "dim"),
+    tensors=("g", "out"),
+    forward=_softmax_backward,
+    node="SoftmaxBackwardDataBackward0",
+)
+Op(
+    "log_softmax_backward",
+    ("g", "out", "dim"),
+    tensors=("g", "out"),
+    forward=_log_softmax_backward,
+    node="LogSoftmaxBackwardDataBackward0",
+)
 SOFTMAX = Op("softmax", ("input", "dim"), tensors=("input",), forward=_softmax, rules={
     "input": lambda F, g, out, dim: F.softmax_backward(g, out, dim),
 })  # fmt: skip

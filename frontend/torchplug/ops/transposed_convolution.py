@@ -45,7 +45,7 @@ _DIMENSIONS = ("depth", "height", "width")
 def _check_output_padding(extra: Shape, stride: Shape, dilation: Shape) -> None:
     if all(more < step or more < gap for more, step, gap in zip(extra, stride, dilation, strict=True)):
         return
-    names = _DIMENSIONS[-len(extra):]
+    names = _DIMENSIONS[-len(extra) :]
     said = " ".join(
         f"{what}_{name}: {value}"
         for what, values in (("output_padding", extra), ("stride", stride), ("dilation", dilation))
@@ -55,8 +55,16 @@ def _check_output_padding(extra: Shape, stride: Shape, dilation: Shape) -> None:
 
 
 def _transposed(
-    name: str, count: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, output_padding: Any,
-    groups: int, dilation: Any,
+    name: str,
+    count: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
 ) -> Tensor:
     check_operands(name, input, weight, bias)
     batched = check_batch(name, input, count)
@@ -100,16 +108,28 @@ def _errors_2d() -> Iterable[Sample]:
     import numpy as np
 
     x, w = np.ones((1, 3, 5, 5), np.float32), np.ones((3, 4, 3, 3), np.float32)
-    yield Sample(x[:, :2], w, error=(RuntimeError, "Given transposed=1, weight of size [3, 4, 3, 3], expected input[1, 2, 5, 5]"))
-    yield Sample(x, w, output_padding=1, error=(RuntimeError, "output padding must be smaller than either stride or dilation"))
+    yield Sample(
+        x[:, :2], w, error=(RuntimeError, "Given transposed=1, weight of size [3, 4, 3, 3], expected input[1, 2, 5, 5]")
+    )
+    yield Sample(
+        x, w, output_padding=1, error=(RuntimeError, "output padding must be smaller than either stride or dilation")
+    )
     yield Sample(x[:, :, :1, :1], w, padding=2, error=(RuntimeError, "Calculated output size per channel: (-1 x -1)"))
-    yield Sample(x, w, np.ones(3, np.float32), error=(RuntimeError, "expected bias to be 1-dimensional with 4 elements"))
+    yield Sample(
+        x, w, np.ones(3, np.float32), error=(RuntimeError, "expected bias to be 1-dimensional with 4 elements")
+    )
 
 
 @declare(op=CONV_TRANSPOSE, samples=_samples_1d, method=False)
 def conv_transpose1d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0,
-    output_padding: int | Sequence[int] = 0, groups: int = 1, dilation: int | Sequence[int] = 1,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
 ) -> Tensor:
     """Returns the transposed convolution of a signal: input (N, C, L), weight (C, O / groups, k) give (N, O, L').
 
@@ -120,17 +140,33 @@ def conv_transpose1d(
 
 @declare(op=CONV_TRANSPOSE, samples=_samples_2d, errors=_errors_2d, dtypes=("float", "complex"), method=False)
 def conv_transpose2d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0,
-    output_padding: int | Sequence[int] = 0, groups: int = 1, dilation: int | Sequence[int] = 1,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
 ) -> Tensor:
     """Returns the transposed convolution of images: input (N, C, H, W), weight (C, O / groups, kh, kw)."""
     return _transposed("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-@declare(op=CONV_TRANSPOSE, samples=lambda make: [Sample(make(1, 2, 3, 2, 3), make(2, 2, 2, 3, 2), make(2), 2, 1)], method=False)
+@declare(
+    op=CONV_TRANSPOSE,
+    samples=lambda make: [Sample(make(1, 2, 3, 2, 3), make(2, 2, 2, 3, 2), make(2), 2, 1)],
+    method=False,
+)
 def conv_transpose3d(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0,
-    output_padding: int | Sequence[int] = 0, groups: int = 1, dilation: int | Sequence[int] = 1,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
 ) -> Tensor:
     """Returns the transposed convolution of volumes: input (N, C, D, H, W), weight (C, O / groups, kd, kh, kw)."""
     return _transposed("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)

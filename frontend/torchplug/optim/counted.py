@@ -12,7 +12,12 @@ from torchplug.optim.updating import Gathered, by_kind, hyperparameter, is_trace
 
 __all__ = ["CountedOptimizer", "Hyperparameters", "full_like", "zeros_like"]
 
-COMMON_OPTIONS: tuple[tuple[str, Any], ...] = (("foreach", None), ("maximize", False), ("differentiable", False), ("capturable", False))
+COMMON_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("foreach", None),
+    ("maximize", False),
+    ("differentiable", False),
+    ("capturable", False),
+)
 
 
 class Hyperparameters(dict[str, Any]):
@@ -94,7 +99,9 @@ class CountedOptimizer(Optimizer):
         for batch in self._batches(group, gathered, given):
             states = [state[name] for name in names for state in batch.states]
             numbers = self._numbers(batch.progress, given)
-            update(self.kernel, gathered.kind, batch.params, batch.grads, states, numbers, flags, group["differentiable"])
+            update(
+                self.kernel, gathered.kind, batch.params, batch.grads, states, numbers, flags, group["differentiable"]
+            )
 
     def _batches(self, group: dict[str, Any], gathered: Gathered, given: Hyperparameters) -> list[_Batch]:
         batches: dict[Any, _Batch] = {}
@@ -124,4 +131,3 @@ def full_like(p: Tensor, value: complex) -> Tensor:
     if kind.dtype.is_complex and value:
         value = complex(value.real, value.real)
     return wrap(kind.F.full(shape_of(p), value, kind.dtype, kind.native_device), kind)
-

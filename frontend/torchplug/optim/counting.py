@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.modes import default_dtype
 from torchplug._core.tensor import Tensor, array_of, wrap, write
+from torchplug_spec import dtypes as dt
 
 __all__ = ["advance", "count_tensor", "current", "device_for_steps", "number_of", "replace", "rescale", "scalar_kind"]
 

@@ -61,9 +61,7 @@ def _decreases(point: Point, start: Point) -> bool:
     return bool(point.loss <= start.loss + DECREASE * point.length * start.slope)
 
 
-def _bracket(
-    evaluate: Callable[[Any], Point], start: Point, length: Any, most: int
-) -> tuple[list[Point], int, bool]:
+def _bracket(evaluate: Callable[[Any], Point], start: Point, length: Any, most: int) -> tuple[list[Point], int, bool]:
     """Lengthens the step until an interval holds a good one; returns its ends, the iterations, and whether one end will do."""
     previous, point = start, evaluate(length)
     used = 0

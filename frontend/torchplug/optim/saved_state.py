@@ -8,10 +8,9 @@ from copy import deepcopy
 from itertools import chain
 from typing import Any
 
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.hooks import RemovableHandle
 from torchplug._core.tensor import Tensor
+from torchplug_spec import dtypes as dt
 
 __all__ = ["SavedState"]
 
@@ -112,7 +111,9 @@ def _matched(groups: list[dict[str, Any]], saved: list[dict[str, Any]]) -> dict[
     if len(groups) != len(saved):
         raise ValueError("loaded state dict has a different number of parameter groups")
     if any(len(group["params"]) != len(loaded["params"]) for group, loaded in zip(groups, saved, strict=True)):
-        raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+        raise ValueError(
+            "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+        )
     numbers = chain.from_iterable(loaded["params"] for loaded in saved)
     params = chain.from_iterable(group["params"] for group in groups)
     return dict(zip(numbers, params, strict=True))

@@ -96,5 +96,11 @@ class SGD(Optimizer):
                 self.state[p]["momentum_buffer"] = buffer
 
 
-_LATER_OPTIONS = (("nesterov", False), ("maximize", False), ("foreach", None), ("differentiable", False), ("fused", False))
+_LATER_OPTIONS = (
+    ("nesterov", False),
+    ("maximize", False),
+    ("foreach", None),
+    ("differentiable", False),
+    ("fused", False),
+)
 """Options that old checkpoints lack."""

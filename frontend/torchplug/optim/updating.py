@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.inplace import assign, check_writable
 from torchplug._core.kind import Kind
@@ -14,6 +13,7 @@ from torchplug._core.op import TENSOR_SPACE, device_error
 from torchplug._core.tensor import Tensor, array_of, cell_of, wrap, write
 from torchplug._core.tracing import hyper, trace_state
 from torchplug.optim.counting import scalar_kind
+from torchplug_spec import dtypes as dt
 
 __all__ = ["Gathered", "by_kind", "hyperparameter", "is_traced", "update"]
 
@@ -156,18 +156,25 @@ def _in_float32(kernel: str, kind: Kind, targets: list[Any], grads: list[Any], *
     """16-bit parameters are computed in float32 and rounded once."""
     F = kind.F
     wide = kind.to(dt.float32)
-    arrays = _run(kernel, wide, [F.astype(x, dt.float32) for x in targets], [F.astype(g, dt.float32) for g in grads], *rest)
+    arrays = _run(
+        kernel, wide, [F.astype(x, dt.float32) for x in targets], [F.astype(g, dt.float32) for g in grads], *rest
+    )
     return [F.astype(x, kind.dtype) for x in arrays]
 
 
-def _compiled(kernel: str, kind: Kind, targets: list[Any], grads: list[Any], numbers: tuple, options: tuple) -> list[Any]:
+def _compiled(
+    kernel: str, kind: Kind, targets: list[Any], grads: list[Any], numbers: tuple, options: tuple
+) -> list[Any]:
     """Runs the step as one compiled call on engines that compile: eagerly each small operation would be a dispatch."""
     F = kind.F
     key = (kernel, len(grads), len(targets), len(numbers), options)
     programs = _PROGRAMS.setdefault(kind.engine.name, {})
     program = programs.get(key)
     if program is None or program[0] is not kind.engine:
-        program = programs[key] = (kind.engine, F.backend.compile(_pure(kernel, F, len(grads), len(targets), len(numbers), options)))
+        program = programs[key] = (
+            kind.engine,
+            F.backend.compile(_pure(kernel, F, len(grads), len(targets), len(numbers), options)),
+        )
     packed = F.from_numpy(np.array(numbers, kind.dtype.numpy), kind.native_device)
     return list(program[1]([*targets, *grads, packed]))
 
@@ -178,14 +185,22 @@ _PROGRAMS: dict[str, dict[Any, Any]] = {}
 def _pure(kernel: str, F: Any, count: int, total: int, length: int, options: tuple) -> Any:
     def step(arrays: Sequence[Any]) -> list[Any]:
         numbers = tuple([F.slice(arrays[-1], (place,)) for place in range(length)])
-        params, states = getattr(F, kernel)(arrays[:count], arrays[total : total + count], arrays[count:total], numbers, options)
+        params, states = getattr(F, kernel)(
+            arrays[:count], arrays[total : total + count], arrays[count:total], numbers, options
+        )
         return [*params, *states]
 
     return step
 
 
 def _differentiable_update(
-    kernel: str, kind: Kind, params: Sequence[Tensor], grads: Sequence[Tensor], states: Sequence[Tensor], numbers: tuple, options: tuple
+    kernel: str,
+    kind: Kind,
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    states: Sequence[Tensor],
+    numbers: tuple,
+    options: tuple,
 ) -> list[Any]:
     """The same kernel over Tensors: every part of the step is recorded."""
     for p in params:

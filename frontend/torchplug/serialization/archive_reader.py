@@ -101,14 +101,21 @@ class ArchiveReader:
     def data_offset(self, record: Record) -> int:
         """Returns where a record's bytes begin; checks that its local header says what the directory says."""
         header = self._bytes(record.header, 30)
-        magic, _, flags, method, _, _, crc, packed, size, name_length, extra_length = struct.unpack("<4sHHHHHIIIHH", header)
+        magic, _, flags, method, _, _, crc, packed, size, name_length, extra_length = struct.unpack(
+            "<4sHHHHHIIIHH", header
+        )
         name = self._bytes(record.header + 30, name_length)
         told_later = flags & 8  # sizes and checksum follow the data; the header has zeros
         same = (crc, packed, size) == (0, 0, 0) if told_later else (
             crc == record.checksum and packed in (record.packed, 0xFFFFFFFF) and size in (record.size, 0xFFFFFFFF)
         )  # fmt: skip
         full_name = (self.folder + record.name).encode()
-        if magic != b"PK\x03\x04" or method != record.method or name != full_name or not (same or told_later and size == record.size):
+        if (
+            magic != b"PK\x03\x04"
+            or method != record.method
+            or name != full_name
+            or not (same or told_later and size == record.size)
+        ):
             raise _failed(f"the header of record '{record.name}' contradicts the directory")
         offset: int = record.header + 30 + name_length + extra_length
         if offset + record.packed > self.end - self.start:
@@ -199,7 +206,9 @@ class ArchiveReader:
                 packed += record.packed
                 size += record.size
             elif record.method != _STORED:
-                raise _failed(f"record '{record.name}' is compressed by method {record.method}, expected stored or deflated")
+                raise _failed(
+                    f"record '{record.name}' is compressed by method {record.method}, expected stored or deflated"
+                )
             elif record.packed != record.size:
                 raise _failed(f"record '{record.name}' is stored but has two sizes")
         if size > max(_LONGEST_INFLATED, 32 * packed):

@@ -10,12 +10,12 @@ from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug.serialization.ids import checked_id
 from torchplug.serialization.locations import chosen_device
 from torchplug.serialization.storages import LoadedStorage
 from torchplug.serialization.unpickling import Unpickler
+from torchplug_spec import dtypes as dt
 
 __all__ = ["MAGIC_NUMBER", "PROTOCOL_VERSION", "read_stream", "write_stream"]
 
@@ -94,7 +94,9 @@ class _Body:
         self._read_values(wanted)
         self.stream.seek(start)
         storages = {
-            key: LoadedStorage(pending.values, pending.dtype, chosen_device(self.map_location, pending.location, pending.values))
+            key: LoadedStorage(
+                pending.values, pending.dtype, chosen_device(self.map_location, pending.location, pending.values)
+            )
             for key, pending in wanted.items()
         }
         body = io.BytesIO(self.stream.read(stop - start))
@@ -122,10 +124,14 @@ class _Body:
             count = struct.unpack("<q", data)[0] if len(data) == 8 else -1
             size = len(pending.values)
             if count * pending.dtype.itemsize != size:
-                raise RuntimeError(f"storage {key} has {count} elements in the file, its tensors need {size // pending.dtype.itemsize}")
+                raise RuntimeError(
+                    f"storage {key} has {count} elements in the file, its tensors need {size // pending.dtype.itemsize}"
+                )
             data = self.source.read(size)
             if len(data) != size:
-                raise RuntimeError(f"unexpected EOF, expected {size - len(data)} more bytes. The file might be corrupted.")
+                raise RuntimeError(
+                    f"unexpected EOF, expected {size - len(data)} more bytes. The file might be corrupted."
+                )
             pending.values[:] = np.frombuffer(data, np.uint8)
             if self.swapped:
                 width = pending.dtype.itemsize // (2 if pending.dtype.is_complex else 1)
@@ -143,7 +149,9 @@ def _found(saved_id: Any, storages: dict[str, LoadedStorage]) -> Any:
     dtype, key, _, _, view = checked_id(saved_id)
     storage = storages[key]
     if view is not None:
-        raise UnpicklingError("got a view of a storage, as PyTorch before 0.4 wrote them; save the file again with a later one")
+        raise UnpicklingError(
+            "got a view of a storage, as PyTorch before 0.4 wrote them; save the file again with a later one"
+        )
     return storage.untyped() if dtype is None else storage
 
 

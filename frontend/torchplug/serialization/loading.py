@@ -49,7 +49,9 @@ def load(
         with open(path, "rb") as stream:
             return _read(stream, map_location, encoding, path if mmap else None, path)
     except UnpicklingError as error:
-        raise UnpicklingError(f"Weights only load failed. {_NO_UNSAFE_MODE}\n\tWeightsUnpickler error: {error}") from None
+        raise UnpicklingError(
+            f"Weights only load failed. {_NO_UNSAFE_MODE}\n\tWeightsUnpickler error: {error}"
+        ) from None
 
 
 def _check_seekable(f: Any) -> None:
@@ -89,7 +91,9 @@ def _read_archive(stream: Any, map_location: Any, encoding: str, mapped: Any) ->
 
     archive = ArchiveReader(stream)
     if "constants.pkl" in archive:
-        raise RuntimeError(f"Cannot use ``weights_only=True`` with TorchScript archives passed to ``torch.load``. {_NO_UNSAFE_MODE}")
+        raise RuntimeError(
+            f"Cannot use ``weights_only=True`` with TorchScript archives passed to ``torch.load``. {_NO_UNSAFE_MODE}"
+        )
     for name in (".format_version", ".storage_alignment", "version", ".data/serialization_id"):
         if name in archive:
             archive.read(name, 1024)

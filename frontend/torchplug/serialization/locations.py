@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.device import Device, resolve
 from torchplug._core.tensor import wrap
 from torchplug._tensor.storage import TypedStorage, UntypedStorage
+from torchplug_spec import dtypes as dt
 
 __all__ = ["chosen_device", "location_tag"]
 

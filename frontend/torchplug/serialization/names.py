@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.device import Device
 from torchplug._core.random import Generator
 from torchplug._core.size import Size
 from torchplug._core.tensor import Parameter, Tensor
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["DTYPE_OF_STORAGE", "STORAGE_OF_DTYPE", "Global", "StorageType", "torch_name"]
 

@@ -53,11 +53,15 @@ def fill_array(made: np.ndarray, state: Any) -> None:
     if not isinstance(state, tuple) or len(state) != 5:
         raise UnpicklingError("got a damaged NumPy array")
     version, shape, dtype, fortran, data = state
-    sizes_are_good = isinstance(shape, tuple) and len(shape) <= 32 and all(type(n) is int and 0 <= n < 1 << 48 for n in shape)
+    sizes_are_good = (
+        isinstance(shape, tuple) and len(shape) <= 32 and all(type(n) is int and 0 <= n < 1 << 48 for n in shape)
+    )
     if not sizes_are_good or not isinstance(dtype, np.dtype) or dtype.hasobject or type(fortran) is not bool:
         raise UnpicklingError("got a NumPy array of objects or of a damaged shape, expected numbers")
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
-        raise UnpicklingError(f"got a NumPy array of shape {shape} with other than {math.prod(shape) * dtype.itemsize} bytes")
+        raise UnpicklingError(
+            f"got a NumPy array of shape {shape} with other than {math.prod(shape) * dtype.itemsize} bytes"
+        )
     made.__setstate__((1, shape, dtype, fortran, data))
 
 

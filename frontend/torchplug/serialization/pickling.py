@@ -6,9 +6,6 @@ import io
 import pickle
 from typing import Any
 
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
-
 from torchplug._core.device import Device
 from torchplug._core.layout import Layout, MemoryFormat
 from torchplug._core.random import Generator
@@ -16,6 +13,8 @@ from torchplug._core.size import Size
 from torchplug._core.tensor import Parameter, Tensor, geometry_of
 from torchplug._tensor.storage import TypedStorage, UntypedStorage, flat_alias
 from torchplug.serialization.names import STORAGE_OF_DTYPE, Global, torch_name
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["StorageTable", "dumps", "location_of"]
 
@@ -113,7 +112,11 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]  # the pick
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         """Writes a name: PyTorch's for what is ours, the importable one otherwise."""
-        found = ("torch", name.removeprefix("torch.")) if isinstance(obj, (DType, MemoryFormat)) and name else torch_name(obj)
+        found = (
+            ("torch", name.removeprefix("torch."))
+            if isinstance(obj, (DType, MemoryFormat)) and name
+            else torch_name(obj)
+        )
         if found is None:
             super().save_global(obj, name)
             return

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any, TypeVar
 
-from torchplug_spec import DType
-
 from torchplug._core import layout as layouts
 from torchplug._core.device import Device
 from torchplug._core.random import Generator
 from torchplug._core.size import Size
 from torchplug._core.tensor import Parameter, Tensor
 from torchplug.serialization.storages import LoadedStorage
+from torchplug_spec import DType
 
 __all__: list[str] = []
 
@@ -39,7 +38,9 @@ def _require(condition: bool, what: str, value: Any) -> None:
 
 def _short(value: Any) -> str:
     if isinstance(value, (int, float, str, bytes, type(None))):
-        text = repr(value[:60]) if isinstance(value, (str, bytes)) else "a huge number" if _is_huge(value) else repr(value)
+        text = (
+            repr(value[:60]) if isinstance(value, (str, bytes)) else "a huge number" if _is_huge(value) else repr(value)
+        )
         return text
     return ""
 
@@ -52,7 +53,9 @@ def _is_huge(value: Any) -> bool:
 
 
 def _integers(value: Any, what: str) -> tuple[int, ...]:
-    _require(isinstance(value, (tuple, list)) and len(value) <= _MOST_DIMENSIONS, f"at most 64 integers as {what}", value)
+    _require(
+        isinstance(value, (tuple, list)) and len(value) <= _MOST_DIMENSIONS, f"at most 64 integers as {what}", value
+    )
     for item in value:
         _require(type(item) is int and 0 <= item < 1 << 63, f"{what} of integers, none negative", item)
     return tuple(value)
@@ -75,7 +78,13 @@ def tensor(storage: Any, storage_offset: Any, size: Any, stride: Any) -> Tensor:
 
 @_pickled("_rebuild_tensor_v2")
 def tensor_v2(
-    storage: Any, storage_offset: Any, size: Any, stride: Any, requires_grad: Any, backward_hooks: Any, metadata: Any = None
+    storage: Any,
+    storage_offset: Any,
+    size: Any,
+    stride: Any,
+    requires_grad: Any,
+    backward_hooks: Any,
+    metadata: Any = None,
 ) -> Tensor:
     """Returns a tensor over a storage; `metadata` says whether it is a lazy conjugate or negative."""
     made = _with_metadata(_laid_over(storage, storage_offset, size, stride), metadata)
@@ -138,7 +147,11 @@ def parameter(data: Any = None, requires_grad: Any = True) -> Parameter:
 
 def from_type(function: Any, cls: Any, args: Any, state: Any) -> Tensor:
     """Returns a tensor with Python attributes, or of a class that was added to the safe globals."""
-    _require(function in (tensor, tensor_v2, tensor_v3, parameter_v1) and type(args) is tuple, "a function that rebuilds", function)
+    _require(
+        function in (tensor, tensor_v2, tensor_v3, parameter_v1) and type(args) is tuple,
+        "a function that rebuilds",
+        function,
+    )
     made = function(*args)
     _require(isinstance(cls, type) and issubclass(cls, Tensor), "a class of tensors", cls)
     if type(made) is not cls:
@@ -149,7 +162,11 @@ def from_type(function: Any, cls: Any, args: Any, state: Any) -> Tensor:
 
 
 def _set_attributes(made: Tensor, state: Any) -> None:
-    _require(type(state) is dict and all(type(name) is str and name.isidentifier() for name in state), "attributes by name", state)
+    _require(
+        type(state) is dict and all(type(name) is str and name.isidentifier() for name in state),
+        "attributes by name",
+        state,
+    )
     made.__dict__.update(state)
 
 
@@ -184,7 +201,9 @@ def generator(where: Any = "cpu") -> Generator:
 
 def fill_generator(made: Generator, state: Any) -> None:
     """Gives a generator the state that was saved: (seed, offset, state tensor)."""
-    _require(isinstance(state, tuple) and len(state) == 3 and isinstance(state[2], Tensor), "a generator's state", state)
+    _require(
+        isinstance(state, tuple) and len(state) == 3 and isinstance(state[2], Tensor), "a generator's state", state
+    )
     made.set_state(state[2])
 
 
@@ -242,7 +261,9 @@ def default_dict(*args: Any) -> defaultdict[Any, Any]:
 
 def encode(text: Any, encoding: Any = "latin1") -> bytes:
     """Returns bytes that were written as text: how old pickle protocols keep bytes."""
-    _require(type(text) is str and encoding in ("latin1", "latin-1", "ascii", "utf-8"), "text to encode as latin1", text)
+    _require(
+        type(text) is str and encoding in ("latin1", "latin-1", "ascii", "utf-8"), "text to encode as latin1", text
+    )
     return text.encode(encoding)  # type: ignore[no-any-return]
 
 

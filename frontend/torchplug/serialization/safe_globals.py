@@ -142,8 +142,13 @@ def _table() -> dict[str, Allowed]:
     for storage, dtype in DTYPE_OF_STORAGE.items():
         table[f"torch.{storage}"] = Allowed(StorageType(dtype))
     table |= {f"torch.{dtype.name}": Allowed(dtype) for dtype in dt.ALL}
-    table |= {f"torch.{form.name}": Allowed(form) for form in (contiguous_format, preserve_format, channels_last, channels_last_3d)}
-    builtin_types = {name: Allowed(getattr(builtins, name)) for name in ("dict", "list", "tuple", "int", "float", "bool", "str")}
+    table |= {
+        f"torch.{form.name}": Allowed(form)
+        for form in (contiguous_format, preserve_format, channels_last, channels_last_3d)
+    }
+    builtin_types = {
+        name: Allowed(getattr(builtins, name)) for name in ("dict", "list", "tuple", "int", "float", "bool", "str")
+    }
     table |= {f"builtins.{name}": allowed for name, allowed in builtin_types.items()}
     return table | numpy_values.TABLE
 

@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 import numpy as np
-from torchplug_spec import dtypes as dt
 
 from torchplug._core.device import resolve
 from torchplug._core.tensor import Tensor, wrap
 from torchplug.serialization.atomic import replacing
 from torchplug.serialization.pickling import StorageTable
 from torchplug.serialization.saving import host_bytes
+from torchplug_spec import dtypes as dt
 
 __all__ = ["load_safetensors", "save_safetensors"]
 

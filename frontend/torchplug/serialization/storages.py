@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
-from torchplug_spec import DType
-from torchplug_spec import dtypes as dt
 
 from torchplug._core import geometry as geo
 from torchplug._core.device import resolve
 from torchplug._core.tensor import Tensor, wrap
 from torchplug._tensor.storage import TypedStorage, UntypedStorage, flat_alias, tensor_over
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
 __all__ = ["LoadedStorage"]
 

@@ -351,6 +351,7 @@ _OPERATIONS: dict[bytes, Callable[[Unpickler], None]] = {
     b"C": lambda u: u._bytes(u._take(1)[0]),
     b"B": lambda u: u._bytes(u._number("<I")),
     b"\x8e": lambda u: u._bytes(u._number("<Q")),
+    b"\x96": lambda u: u._push(bytearray(u._take(u._number("<Q")))),
     b"q": lambda u: u._put(u._take(1)[0]),
     b"r": lambda u: u._put(u._number("<I")),
     b"\x94": lambda u: u._put(len(u.memo)),

@@ -123,7 +123,9 @@ class LRScheduler:
     def _warn_unless_stepping(self) -> None:
         if not self._get_lr_called_within_step:
             warnings.warn(
-                "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.", UserWarning, stacklevel=3
+                "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
+                UserWarning,
+                stacklevel=3,
             )
 
     def _current(self, factor: float | None = None) -> list[Any]:

@@ -34,7 +34,8 @@ class _FunctionalLR(LRScheduler):
         """Returns the state by name; of the functions, what callable objects hold."""
         state = {name: value for name, value in super().state_dict().items() if name != "lr_lambdas"}
         state["lr_lambdas"] = [
-            None if isinstance(function, types.FunctionType) else function.__dict__.copy() for function in self.lr_lambdas
+            None if isinstance(function, types.FunctionType) else function.__dict__.copy()
+            for function in self.lr_lambdas
         ]
         return state
 

@@ -153,7 +153,7 @@ def center_crop(img: Any, output_size: Any) -> Any:
 
 def _pair(size: Any) -> tuple[int, int]:
     if isinstance(size, numbers.Real):
-        return int(size), int(size)
+        return int(size), int(size)  # type: ignore[call-overload]
     return (size[0], size[0]) if len(size) == 1 else (size[0], size[1])
 
 
