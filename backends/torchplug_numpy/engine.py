@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from torchplug_numpy.bfloat16 import class_for, typed
+from torchplug_numpy.kernels.nets import NetKernels
 from torchplug_numpy.kernels.optimizers import OptimizerKernels
 from torchplug_numpy.quiet import ignore_warnings_raised_in, quiet, quiet_context
 from torchplug_numpy.sums import LONGEST_DOT, ONES, sum_over
@@ -29,7 +30,7 @@ _QUIET_BINARY = ("divide", "hypot", "logaddexp", "nextafter")
 ignore_warnings_raised_in(r"torchplug")
 
 
-class NumPyBackend(OptimizerKernels, StridedBackend):
+class NumPyBackend(NetKernels, OptimizerKernels, StridedBackend):
     """NumPy arrays. Floating-point exceptions give inf and NaN, never a warning."""
 
     name: ClassVar[str] = "numpy"

@@ -237,4 +237,4 @@ class ActivationKernels:
     silu_backward = fused("silu_backward", _silu_backward)
     gelu = fused("gelu", _gelu, partial=True)
     gelu_backward = fused("gelu_backward", _gelu_backward, partial=True)
-    fast_sigmoid = fused("sigmoid", _sigmoid, partial=True)
+    sigmoid = fused("sigmoid", _sigmoid, partial=True)
