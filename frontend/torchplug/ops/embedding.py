@@ -186,9 +186,6 @@ def _bag_samples(make: Any) -> Iterable[Sample]:
 
 def _bag_errors() -> Iterable[Sample]:
     weight = np.ones((5, 3), np.float32)
-    yield Sample(
-        np.array([[1]]), weight, np.array([0]), error=(ValueError, "if input is 2D, then offsets has to be None")
-    )
     yield Sample(np.array([1]), weight, error=(ValueError, "offsets has to be a 1D Tensor but got None"))
     yield Sample(
         np.array([1]), weight, np.array([0]), mode="min", error=(ValueError, "mode has to be one of sum, mean or max")
@@ -221,11 +218,13 @@ def embedding_bag(
         _shorten_rows(weight, places, max_norm, norm_type)
     rows = EMBEDDING(weight, places, padding, scale_grad_by_freq)
     total = shape_of(places)[0]
-    bag_of_place = np.searchsorted(starts, np.arange(total), side="right") - 1
-    bags = len(starts)
+    bag_of_place = np.searchsorted(starts[:-1], np.arange(total), side="right") - 1
+    bags = len(starts) - 1
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.reshape(-1, 1)
-    kept = np.ones(total, bool) if padding < 0 else places.numpy(force=True) != padding
+    kept = np.arange(total) < starts[-1]
+    if padding >= 0:
+        kept &= places.numpy(force=True) != padding
     if mode == "max":
         return _greatest_of_bags(rows, bag_of_place, kept, bags)
     member = np.zeros((bags, total))
@@ -257,7 +256,7 @@ def _greatest_of_bags(rows: Tensor, bag_of_place: np.ndarray, kept: np.ndarray, 
 def _bag_starts(
     input: Tensor, offsets: Tensor | None, weights: Tensor | None, mode: str, include_last_offset: bool
 ) -> np.ndarray:
-    """Returns where each bag begins in the flat input, after PyTorch's checks."""
+    """Returns where each bag begins in the flat input, and where the last ends, after PyTorch's checks."""
     size = shape_of(input)
     if weights is not None and shape_of(weights) != size:
         raise ValueError(
@@ -277,7 +276,7 @@ def _bag_starts(
                 "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. However, "
                 f"found offsets of type {type(offsets)}"
             )
-        return np.arange(size[0]) * size[1]
+        return np.arange(size[0] + 1) * size[1]
     if len(size) != 1:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {len(size)}")
     if not isinstance(offsets, Tensor):
@@ -285,7 +284,7 @@ def _bag_starts(
     if len(shape_of(offsets)) != 1:
         raise ValueError("offsets has to be a 1D Tensor")
     starts = offsets.numpy(force=True)
-    return starts[:-1] if include_last_offset else starts
+    return starts if include_last_offset else np.append(starts, size[0])
 
 
 # ---- one-hot ---------------------------------------------------------------------------------------------------------

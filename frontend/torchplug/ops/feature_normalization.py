@@ -306,7 +306,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     if len(shape) == 3:
         means = avg_pool2d(constant_pad(squares, (0, 0, size // 2, (size - 1) // 2), 0), (size, 1), stride=1).squeeze(1)
     else:
-        volume = squares.reshape((shape[0], 1, shape[1], shape[2], math.prod(shape[3:])))
+        volume = squares.view((shape[0], 1, shape[1], shape[2], math.prod(shape[3:])))
         padded = constant_pad(volume, (0, 0, 0, 0, size // 2, (size - 1) // 2), 0)
         means = avg_pool3d(padded, (size, 1, 1), stride=1).squeeze(1).reshape(shape)
     return input / (means * alpha + k).pow(beta)
