@@ -84,9 +84,9 @@ def test_the_first_fifty_losses_are_pytorchs(expected: list[float], backend: str
 
 def test_the_weights_before_training_are_pytorchs() -> None:
     torch = pytest.importorskip("torch")
-    torch.manual_seed(1)
+    torch.manual_seed(0)
     reference = [torch.nn.Conv2d(1, 10, 5), torch.nn.Conv2d(10, 20, 5), torch.nn.Linear(320, 10)]
-    torchplug.manual_seed(1)
+    torchplug.manual_seed(0)
     ours = list(Net().parameters())
     theirs = [parameter for layer in reference for parameter in layer.parameters()]
     for mine, other in zip(ours, theirs, strict=True):

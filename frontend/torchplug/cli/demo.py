@@ -19,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", metavar="NAME", help="numpy, jax, cupy, strict, ... or all (default: the default one)"
     )
-    parser.add_argument("--epochs", type=_count, default=10, metavar="N", help="times through the data (default: 10)")
+    parser.add_argument("--epochs", type=_count, default=20, metavar="N", help="times through the data (default: 20)")
     parser.add_argument("--batch-size", type=_count, default=64, metavar="N", help="images in a step (default: 64)")
-    parser.add_argument("--lr", type=_rate, default=0.02, metavar="X", help="learning rate (default: 0.02)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of weights and order (default: 1)")
+    parser.add_argument("--lr", type=_rate, default=0.003, metavar="X", help="learning rate (default: 0.003)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and order (default: 0)")
     parser.add_argument("--compile", action="store_true", help="compile the training step (torchplug.compile)")
     parser.add_argument("--plot", metavar="FILE", help="draw losses and accuracies to an image file; needs matplotlib")
     parser.add_argument("--checkpoint", metavar="FILE", help="keep the trained network in this file")

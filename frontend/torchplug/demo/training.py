@@ -18,18 +18,19 @@ from torchplug.vision.datasets import Digits
 
 __all__ = ["CheckpointError", "Result", "Settings", "Watcher", "train"]
 
-MEAN, DEVIATION = 0.305, 0.325
-"""Of the pixels of the training images, from 0 to 1."""
+MEAN, DEVIATION = 0.5, 0.5
+"""What is taken from pixels, and what they are divided by: black is -1, white 1."""
 
 
 class Settings(NamedTuple):
     """What a run is asked for."""
 
-    epochs: int = 10
+    epochs: int = 20
     batch_size: int = 64
-    lr: float = 0.02
+    # Small steps: a max pooling that rounding decides otherwise on another engine then moves the loss by 1e-5, not 1e-2.
+    lr: float = 0.003
     momentum: float = 0.9
-    seed: int = 1
+    seed: int = 0
     compile: bool = False
 
 
