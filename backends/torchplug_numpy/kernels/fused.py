@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug_numpy.bfloat16 import typed
 from torchplug_numpy.quiet import quiet_context
 from torchplug_spec.backend import kernel
 from torchplug_spec.strided import HALF_CHARACTERS
@@ -43,7 +44,9 @@ def _widened(argument: Any, dtype: np.dtype) -> Any:
 def _narrowed(result: Any, dtype: np.dtype) -> Any:
     if type(result) is tuple:
         return tuple([_narrowed(each, dtype) for each in result])
-    return result.astype(dtype) if isinstance(result, (np.ndarray, np.generic)) and result.dtype.char == "f" else result
+    if isinstance(result, (np.ndarray, np.generic)) and result.dtype.char == "f":
+        return typed(result.astype(dtype))
+    return result
 
 
 def blockwise(function: Callable[..., None], *arrays: np.ndarray) -> np.ndarray:
