@@ -42,7 +42,14 @@ def _attention(query: Array, key: Array, value: Array, bias: Array | None, causa
 
 
 def _attention_backward(
-    g: Array, query: Array, key: Array, value: Array, weights: Array, scale: float, bias_shape: tuple, needs: tuple[bool, ...]
+    g: Array,
+    query: Array,
+    key: Array,
+    value: Array,
+    weights: Array,
+    scale: float,
+    bias_shape: tuple,
+    needs: tuple[bool, ...],
 ) -> Any:
     if needs[3] or g.dtype.char not in "fd" or not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
         return NotImplemented

@@ -158,7 +158,9 @@ def norm(
 ) -> Tensor:
     """Returns the p-norm of the elements over `dim`, all of them if None; "fro" is the 2-norm."""
     if p == "nuc":
-        raise NotImplementedError("norm(p='nuc') needs a singular value decomposition, which torchplug does not have yet")
+        raise NotImplementedError(
+            "norm(p='nuc') needs a singular value decomposition, which torchplug does not have yet"
+        )
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
     result = vector_norm(input, 2 if p is None or p == "fro" else p, dim, keepdim, dtype=dtype)
