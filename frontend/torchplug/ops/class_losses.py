@@ -113,7 +113,6 @@ def _nll_samples(make: Any) -> Iterable[Sample]:
         yield Sample(make(2, 3, 4, 2), _labels(2, 3, 4, 2), reduction=reduction)
     yield Sample(make(4, 6), _labels(4, 6), ignore_index=1)
     yield Sample(make(2, 3, 5), _labels(2, 3, 5), ignore_index=2)
-    yield Sample(make(6), np.array(2))
 
 
 def _nll_errors() -> Iterable[Sample]:
@@ -135,7 +134,12 @@ def _nll_errors() -> Iterable[Sample]:
     yield Sample(spatial, np.zeros((2, 4), np.int64), error=(RuntimeError, "only batches of spatial targets supported"))
 
 
-@declare_functional(op=NLL, samples=_nll_samples, errors=_nll_errors)
+def _vector_samples(make: Any) -> Iterable[Sample]:
+    yield from _nll_samples(make)
+    yield Sample(make(6), np.array(2))
+
+
+@declare_functional(op=NLL, samples=_vector_samples, errors=_nll_errors)
 def nll_loss(
     input: Tensor,
     target: Tensor,

@@ -181,7 +181,6 @@ def _bag_samples(make: Any) -> Iterable[Sample]:
         yield Sample(np.array([1, 2, 4, 4, 0]), make(5, 3), np.array([0, 2, 2]), mode=mode)
         yield Sample(places, make(5, 3), mode=mode, padding_idx=4)
     yield Sample(places, make(5, 3), mode="sum", per_sample_weights=make(2, 3))
-    yield Sample(np.array([1, 2, 4, 4, 0]), make(5, 3), np.array([0, 2, 5]), mode="sum", include_last_offset=True)
 
 
 def _bag_errors() -> Iterable[Sample]:

@@ -223,7 +223,7 @@ def _batch_samples(make: Any) -> Iterable[Sample]:
 
     yield Sample(make(4, 3, 2, 2), make(3), abs(make(3)) + 0.5, *parameters(), training=False)
     yield Sample(make(4, 3, 2, 2), None, None, *parameters(), training=True)
-    yield Sample(make(2, 3), None, None, training=True)
+    yield Sample(make(5, 3, 1), None, None, training=True)
     yield Sample(make(4, 3, 5), None, None, make(3), None, True, 0.2, 1e-3)
 
 
