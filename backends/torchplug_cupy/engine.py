@@ -9,6 +9,7 @@ import cupy
 import numpy as np
 
 from torchplug_cupy.devices import DeviceControl, on_device_of_arguments, ordinal
+from torchplug_cupy.fused import ELEMENTWISE, STEPS, FusedKernels
 from torchplug_spec.backend import Array, Shape, required_functions
 from torchplug_spec.dtypes import DType
 from torchplug_spec.strided import StridedBackend
@@ -33,7 +34,7 @@ _ADDED_ATOMICALLY = frozenset({"int32", "uint32", "uint64", "float16", "float32"
 """Element types for which CUDA has an atomic addition."""
 
 
-class CuPyBackend(DeviceControl, StridedBackend):
+class CuPyBackend(DeviceControl, FusedKernels, StridedBackend):
     """CuPy arrays on every GPU the driver shows. Integer division by zero gives 0, as PyTorch's does on GPUs."""
 
     name: ClassVar[str] = "cupy"
@@ -46,7 +47,8 @@ class CuPyBackend(DeviceControl, StridedBackend):
         self._devices = [f"cuda:{place}" for place in range(cupy.cuda.runtime.getDeviceCount())]
         if len(self._devices) > 1:
             # A single GPU is always the current one, and its calls need no guard.
-            for name in (*required_functions(), "assign", "as_strided", "complex", *self.extra_kernels()):
+            own = ("assign", "as_strided", "complex", *ELEMENTWISE, *STEPS)
+            for name in (*required_functions(), *own, *self.extra_kernels()):
                 if name not in _ON_NO_DEVICE:
                     setattr(self, name, on_device_of_arguments(getattr(self, name)))
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from host_kernels import ElementwiseKernel
 
 __all__ = ["engine", "installed"]
 
@@ -144,6 +145,7 @@ def module(devices: int = 1, failure: Exception | None = None) -> types.ModuleTy
     )  # fmt: skip
     fake.get_default_memory_pool = fake.get_default_pinned_memory_pool = lambda: pool
     fake.ndarray = ndarray
+    fake.ElementwiseKernel = ElementwiseKernel
     fake.add = _Add()
     fake.asnumpy = lambda x: np.array(x).view(np.ndarray)
     fake.broadcast_to = _broadcast_to
@@ -155,7 +157,7 @@ def module(devices: int = 1, failure: Exception | None = None) -> types.ModuleTy
 @contextmanager
 def installed(fake: types.ModuleType) -> Any:
     """Makes `import cupy` give the stand-in, and the engine's modules new ones over it."""
-    names = ("cupy", "torchplug_cupy.engine", "torchplug_cupy.devices")
+    names = ("cupy", "torchplug_cupy.engine", "torchplug_cupy.devices", "torchplug_cupy.fused")
     before = {name: sys.modules.pop(name, None) for name in names}
     sys.modules["cupy"] = fake
     try:
