@@ -10,6 +10,7 @@ import numpy as np
 
 from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error, convert
+from torchplug._core.host import host_array
 from torchplug._core.kernels import composition
 from torchplug._core.naming import tensor_type_name
 from torchplug._core.op import TENSOR_SPACE, Op
@@ -318,8 +319,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     F, array = kind.F, array_of(tensor)
     if 0 in size and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    if not kind.engine.is_tracing(array):
-        num_classes = _class_count(F.to_numpy(array), num_classes)
+    if num_classes == -1 or not kind.engine.is_tracing(array):
+        num_classes = _class_count(host_array(tensor), num_classes)
     classes = F.host(np.arange(num_classes, dtype=np.int64), array)
     return wrap(F.astype(F.equal(F.reshape(array, (*size, 1)), classes), dt.int64), kind)
 
