@@ -22,6 +22,12 @@ def type_differences(got: Any, expected: Any, where: str = "result") -> Iterator
             return
         for place, (one, other) in enumerate(zip(got, expected, strict=True)):
             yield from type_differences(one, other, f"{where}[{place}]")
+    elif isinstance(expected, dict):
+        if not isinstance(got, dict) or list(got) != list(expected):
+            yield f"{where}: got {_shown(got)}, expected {_shown(expected)}"
+            return
+        for key in expected:
+            yield from type_differences(got[key], expected[key], f"{where}[{key!r}]")
     elif isinstance(expected, Leaf):
         if not isinstance(got, Leaf):
             yield f"{where}: got {_shown(got)}, expected a tensor"
@@ -41,6 +47,12 @@ def value_differences(got: Any, expected: Any, tolerance: Tolerance, where: str 
             return
         for place, (one, other) in enumerate(zip(got, expected, strict=True)):
             yield from value_differences(one, other, tolerance, f"{where}[{place}]")
+    elif isinstance(expected, dict):
+        if not isinstance(got, dict) or list(got) != list(expected):
+            yield f"{where}: got {_shown(got)}, expected {_shown(expected)}"
+            return
+        for key in expected:
+            yield from value_differences(got[key], expected[key], tolerance, f"{where}[{key!r}]")
     elif isinstance(expected, Leaf):
         if isinstance(got, Leaf):
             yield from _array_differences(got.values, _rounded(expected.values, got.dtype), tolerance, where)
@@ -84,4 +96,6 @@ def _shown(value: Any) -> str:
         return "a tensor"
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(str, value))}"
     return f"a {type(value).__name__} ({value!r:.60})"

@@ -13,13 +13,21 @@ from torchplug_conformance.calls import Call, Outcome, attempt, to_tensor
 from torchplug_conformance.cases import Case, Subject, declared_calls, samples_of
 from torchplug_conformance.parts.aliasing import first_dtype
 from torchplug_conformance.parts.forward import compare
-from torchplug_conformance.reference import on_backend
+from torchplug_conformance.parts.recorded import Within
+from torchplug_conformance.parts.replay_programs import REPLAY_PROGRAMS
+from torchplug_conformance.reference import REFERENCE, on_backend
 from torchplug_conformance.trees import arrays_in, tree_map
 
 __all__ = ["cases"]
 
 SAMPLES = 2
 """How many samples of a function are compiled: each shape is a program of its own, and takes as long to compile."""
+
+STEPS_APART = 1e-4
+"""What a few training steps leave of float32 when compiled arithmetic is rounded in another order."""
+
+REFUSAL = "asks for the value of a tensor while torchplug.compile traces the function"
+"""What a function says that cannot be compiled because it looks at values; the text goes on with what to do."""
 
 
 def cases(subject: Subject) -> Iterator[Case]:
@@ -28,6 +36,9 @@ def cases(subject: Subject) -> Iterator[Case]:
     for name, call, lines in declared_calls(subject, first_dtype, SAMPLES):
         if arrays_in(call.arguments):
             yield Case("replay", name, lambda call=call: check(subject, call), lines)
+    for name in REPLAY_PROGRAMS:
+        lines = _reproduction(subject, name)
+        yield Case("replay", f"programs-{name}", lambda name=name: check_program(subject, name), lines)
 
 
 def check(subject: Subject, call: Call) -> Iterator[str]:
@@ -37,8 +48,28 @@ def check(subject: Subject, call: Call) -> Iterator[str]:
             if compiled is None:
                 compiled = torchplug.compile(_over_tensors(call))
             got = _run(compiled, current)
+        if got.error is not None and REFUSAL in str(got.error):
+            return  # its result depends on values that a compiled function does not know, and it says so
         found = compare(subject, got, current.expected(), current.tolerance())
         yield from (f"run {run + 1}: {difference}" for difference in found)
+
+
+def check_program(subject: Subject, name: str) -> Iterator[str]:
+    """A program of compiled steps gives what the plain steps give on the reference."""
+    program = REPLAY_PROGRAMS[name]
+    with on_backend(subject.name):
+        got = attempt(lambda: program(torchplug.compile))
+    with on_backend(REFERENCE):
+        expected = attempt(lambda: program(lambda function: function))
+    yield from compare(subject, got, expected, Within(STEPS_APART))
+
+
+def _reproduction(subject: Subject, name: str) -> tuple[str, ...]:
+    return (
+        "import torchplug; from torchplug_conformance.parts.replay_programs import REPLAY_PROGRAMS",
+        f'with torchplug.use_backend("{subject.name}"):',
+        f'    print(REPLAY_PROGRAMS["{name}"](torchplug.compile))  # and with lambda f: f',
+    )
 
 
 def _over_tensors(call: Call) -> Callable[..., Any]:
