@@ -119,15 +119,19 @@ class NumPyBackend(NetKernels, OptimizerKernels, StridedBackend):
 
     def broadcast_to(self, x: Array, shape: Shape) -> Array:
         """Returns a view, which may be written where it does not overlap itself."""
-        if not x.flags.c_contiguous:
-            return np.lib.stride_tricks.as_strided(x, shape, np.broadcast_to(x, shape).strides, subok=True)
         strides = [0] * (len(shape) - x.ndim)
         for old, new, stride in zip(x.shape, shape[len(strides) :], x.strides, strict=True):
             if old != new and old != 1:
                 raise ValueError(f"got shape {x.shape}, expected one that broadcasts to {tuple(shape)}")
             strides.append(stride if old == new else 0)
+        offset = 0
+        if not x.flags.c_contiguous:
+            # The constructor wants a buffer without gaps: the memory that `x` looks into.
+            itemsize = x.itemsize
+            x, offset = self.storage_of(x)
+            offset *= itemsize
         # The constructor makes the view ten times faster than np.broadcast_to.
-        return class_for(x.dtype)(shape, x.dtype, x, 0, strides)
+        return class_for(x.dtype)(shape, x.dtype, x, offset, strides)
 
     # ---- capability `mutable` ---------------------------------------------------------------------------------------
 

@@ -30,3 +30,14 @@ def test_a_transposed_tensor_can_be_seen_as_another_type_of_one_width(backend):
     x = torch.ones(2, 3)
     x.t().view(torch.int32)[1] = 0
     assert x.tolist() == [[1, 0, 1], [1, 0, 1]]
+
+
+def test_a_stretched_view_of_a_slice_is_in_the_memory_of_its_base(backend):
+    base = torch.arange(24.0).reshape(2, 3, 4)
+    assert base[:, :1, :1].expand(2, 5, 4).untyped_storage().data_ptr() == base.untyped_storage().data_ptr()
+
+
+def test_empty_tensors_have_the_strides_of_c_order(backend):
+    assert torch.zeros(0, 3).stride() == (3, 1)
+    assert torch.zeros(2, 0, 4).stride() == (4, 4, 1)
+    assert torch.zeros(0, 3).t().stride() == (1, 3)
