@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from types import FunctionType
 from typing import Any
 
 from torchplug._core.device import Device
@@ -67,6 +68,8 @@ def dumps(obj: Any, table: Any, protocol: int) -> bytes:
 
 
 class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]  # the pickler in Python: the one in C checks names by import
+    dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]
+
     def __init__(self, stream: Any, protocol: int, table: Any) -> None:
         super().__init__(stream, protocol)
         self.table = table
@@ -122,6 +125,8 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]  # the pick
             return
         self.write(pickle.GLOBAL + f"{found[0]}\n{found[1]}\n".encode())
         self.memoize(obj)
+
+    dispatch[FunctionType] = save_global
 
 
 def location_of(device: Device) -> str:

@@ -42,7 +42,21 @@ def add_safe_globals(safe_globals: Iterable[UserGlobal]) -> None:
 
     What is added can be called by a file with any arguments: add only what may be.
     """
-    _user.extend(item for item in safe_globals if item not in _user)
+    for item in safe_globals:
+        _check(item)
+        if item not in _user:
+            _user.append(item)
+
+
+def _check(item: Any) -> None:
+    if not isinstance(item, tuple):
+        return
+    if len(item) != 2:
+        raise ValueError(
+            f"Expected tuple of length 2 (global, str of callable full path), but got tuple of length: {len(item)}"
+        )
+    if type(item[1]) is not str:
+        raise TypeError(f"Expected second item in tuple to be str of callable full path, but got: {type(item[1])}")
 
 
 def get_safe_globals() -> list[UserGlobal]:
@@ -73,20 +87,11 @@ class safe_globals:  # noqa: N801 -- PyTorch's name
 
 def user_globals() -> dict[str, Any]:
     """Returns what was added, by full name."""
-    found = {}
-    for item in _user:
-        if isinstance(item, tuple):
-            if len(item) != 2:
-                raise ValueError(
-                    f"Expected tuple of length 2 (global, str of callable full path), but got tuple of length: {len(item)}"
-                )
-            value, name = item
-            if type(name) is not str:
-                raise TypeError(f"Expected second item in tuple to be str of callable full path, but got: {type(name)}")
-            found[name] = value
-        else:
-            found[f"{item.__module__}.{item.__qualname__}"] = item
-    return found
+    return {
+        item[1] if isinstance(item, tuple) else f"{item.__module__}.{item.__qualname__}":
+        item[0] if isinstance(item, tuple) else item
+        for item in _user
+    }  # fmt: skip
 
 
 # ---- what is always allowed ------------------------------------------------------------------------------------------

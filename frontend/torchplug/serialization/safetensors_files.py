@@ -9,9 +9,9 @@ import numpy as np
 
 from torchplug._core.device import resolve
 from torchplug._core.tensor import Tensor, wrap
+from torchplug._tensor.conversion import host_array
 from torchplug.serialization.atomic import replacing
 from torchplug.serialization.pickling import StorageTable
-from torchplug.serialization.saving import host_bytes
 from torchplug_spec import dtypes as dt
 
 __all__ = ["load_safetensors", "save_safetensors"]
@@ -29,7 +29,7 @@ def save_safetensors(
 
     Raises RuntimeError for tensors that share memory, as safetensors does: the file cannot say so.
     """
-    from safetensors import serialize
+    from safetensors.numpy import save as packed
 
     if not isinstance(tensors, dict):
         raise ValueError(f"Expected a dict of [str, torch.Tensor] but received {type(tensors)}")
@@ -37,11 +37,7 @@ def save_safetensors(
         if not isinstance(tensor, Tensor):
             raise ValueError(f"Key `{name}` is invalid, expected torch.Tensor but received {type(tensor)}")
     _refuse_shared(tensors)
-    entries = {
-        name: {"dtype": tensor._kind.dtype.name, "shape": list(tensor.shape), "data": _bytes_of(tensor)}
-        for name, tensor in tensors.items()
-    }
-    data = serialize(entries, metadata=metadata)
+    data = packed({name: _array_of(tensor) for name, tensor in tensors.items()}, metadata)
     with replacing(os.fspath(filename)) as stream:
         stream.write(data)
 
@@ -64,13 +60,13 @@ def load_safetensors(filename: str | os.PathLike[str], device: Any = "cpu") -> d
     return loaded
 
 
-def _bytes_of(tensor: Tensor) -> bytes:
+def _array_of(tensor: Tensor) -> np.ndarray:
     if not tensor.is_contiguous():
         raise ValueError(
             "You are trying to save a non contiguous tensor: call `.contiguous()` before saving, so that the file holds it as you "
             "see it."
         )
-    return bytes(host_bytes(tensor.detach().reshape(-1)))
+    return np.ascontiguousarray(host_array(tensor)).view(np.ndarray)
 
 
 def _refuse_shared(tensors: dict[str, Tensor]) -> None:

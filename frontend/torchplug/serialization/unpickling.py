@@ -17,10 +17,9 @@ from torchplug.serialization.safe_globals import Allowed, find_allowed, user_glo
 
 __all__ = ["Unpickler", "globals_of"]
 
-_MOST_OPERATIONS = 50_000_000
-_DEEPEST_STACK = 10_000_000
+_MOST_OPERATIONS = 20_000_000
+"""Enough for half a million tensors; a bound on time, and on the depth of the stack."""
 _LONGEST_NUMBER = 4096
-_MARK: Any = object()
 
 
 class Unpickler:
@@ -85,8 +84,6 @@ class Unpickler:
         return line[:-1].decode("utf-8")
 
     def _push(self, value: Any) -> None:
-        if len(self.stack) >= _DEEPEST_STACK:
-            raise UnpicklingError("the pickle is too deep")
         self.stack.append(value)
 
     def _pop_mark(self) -> list[Any]:
@@ -231,9 +228,16 @@ class Unpickler:
     def _tuple(self) -> None:
         self._push(tuple(self._pop_mark()))
 
-    def _short_tuple(self, length: int) -> None:
-        items = [self._pop() for _ in range(length)]
-        self._push(tuple(reversed(items)))
+    def _single(self) -> None:
+        self.stack.append((self._pop(),))
+
+    def _pair(self) -> None:
+        second, first = self._pop(), self._pop()
+        self.stack.append((first, second))
+
+    def _triple(self) -> None:
+        third, second, first = self._pop(), self._pop(), self._pop()
+        self.stack.append((first, second, third))
 
     def _long(self, size: int) -> None:
         if size > _LONGEST_NUMBER:
@@ -328,9 +332,9 @@ _OPERATIONS: dict[bytes, Callable[[Unpickler], None]] = {
     b"}": lambda u: u._push({}),
     b"\x8f": lambda u: u._push(set()),
     b"t": _U._tuple,
-    b"\x85": lambda u: u._short_tuple(1),
-    b"\x86": lambda u: u._short_tuple(2),
-    b"\x87": lambda u: u._short_tuple(3),
+    b"\x85": _U._single,
+    b"\x86": _U._pair,
+    b"\x87": _U._triple,
     b"\x91": lambda u: u._push(rebuilding.frozen_set(u._pop_mark())),
     b"a": _U._append,
     b"e": _U._appends,
