@@ -1,7 +1,8 @@
 """Engines with one defect each, and the part of the suite that has to find it.
 
 A function decorated with `@mutant(part, name)` takes the place of the engine's function `name`. On the strict engine it
-works on NumPy arrays, which are opened before and wrapped after; on the numpy engine it sees the arrays themselves.
+works on NumPy arrays, which are opened before and wrapped after; on the numpy engine it sees the arrays themselves; on the
+tape engine, which has a compiler, it is a method.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from tape_engine import TapeBackend
 
 from torchplug_numpy import NumPyBackend
 from torchplug_spec import Backend, DType, kernel
@@ -38,6 +40,7 @@ class Mutant:
 
 
 MUTANTS: dict[str, Mutant] = {}
+"""Name, a sentence about the engine -> mutant."""
 
 
 def mutant(
@@ -46,7 +49,7 @@ def mutant(
     """Registers a mutant called like the decorated function; `fused` makes that the engine's own kernel `name`."""
 
     def register(function: Function) -> Function:
-        method = _over_numpy(function) if base is StrictBackend else _method(function)
+        method = MADE_METHODS.get(base, _method)(function)
         MUTANTS[function.__name__] = Mutant(
             part, base, {name: kernel(name)(method) if fused else method}, words or name
         )
@@ -76,6 +79,11 @@ def _opened(argument: Any) -> Any:
         return [_opened(item) for item in argument]
     return hidden(argument) if isinstance(argument, StrictArray) else argument
 
+
+MADE_METHODS: dict[type[Backend], Callable[[Function], Function]] = {
+    StrictBackend: _over_numpy,
+    TapeBackend: lambda function: function,
+}
 
 # ---- required functions ----------------------------------------------------------------------------------------------
 
@@ -293,3 +301,38 @@ def overwrites_gradients_of_repeated_rows(g: Array, indices: Array, shape: tuple
     out = np.zeros(shape, g.dtype)
     out[(slice(None),) * axis + (indices,)] = g
     return out
+
+
+# ---- a compiler's own ------------------------------------------------------------------------------------------------
+
+
+@mutant("replay", "compile", base=TapeBackend, words="programs")
+def repeats_its_first_results(self: TapeBackend, fn: Function, donate: tuple[int, ...] = ()) -> Function:
+    run, first = TapeBackend.compile(self, fn), {}
+
+    def frozen(arrays: list[Any]) -> list[Any]:
+        return first.setdefault(len(arrays), run(arrays))
+
+    return frozen
+
+
+@mutant("replay", "compile", base=TapeBackend, words="programs")
+def bakes_its_last_input_in(self: TapeBackend, fn: Function, donate: tuple[int, ...] = ()) -> Function:
+    run, kept = TapeBackend.compile(self, fn), {}
+
+    def stale(arrays: list[Any]) -> list[Any]:
+        last = kept.setdefault((len(arrays), arrays[-1].shape, arrays[-1].dtype), arrays[-1])
+        return run([*arrays[:-1], last])
+
+    return stale
+
+
+@mutant("replay", "compile", base=TapeBackend, words="programs")
+def swaps_two_results(self: TapeBackend, fn: Function, donate: tuple[int, ...] = ()) -> Function:
+    run = TapeBackend.compile(self, fn)
+    return lambda arrays: list(reversed(run(arrays)))
+
+
+@mutant("capabilities", "is_tracer", base=TapeBackend)
+def does_not_know_its_tracers(self: TapeBackend, x: Any) -> bool:
+    return False
