@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from torchplug.demo.training import Result, Settings
+    from torchplug_spec.status import BackendStatus
 
 __all__ = ["add_arguments", "run"]
 
@@ -95,9 +96,14 @@ def _all_backends() -> _Chosen:
         if row.state == "available":
             chosen.names.append(row.name)
         else:
-            reason = row.reason or f"{row.state}"
-            chosen.left_out.append(f"{row.name} left out: {reason}" + (f"; {row.remedy}" if row.remedy else ""))
+            chosen.left_out.append(_left_out(row))
     return chosen
+
+
+def _left_out(row: BackendStatus) -> str:
+    reason = "it is not installed" if row.state == "absent" else row.reason
+    remedy = f"; {row.remedy}" if row.remedy and row.remedy not in reason else ""
+    return f"{row.name} left out: {reason}{remedy}"
 
 
 def _train_on(names: list[str], settings: Settings, checkpoint: str | None) -> tuple[list[Result], list[str]]:

@@ -98,20 +98,15 @@ def train(settings: Settings, watcher: Watcher, checkpoint: str | None = None) -
 
 
 class _Clock:
-    """Seconds of the first step, which loads and compiles, and of all others."""
+    """Seconds of the first step, and (steps, seconds) of each epoch, the first step left out."""
 
     def __init__(self) -> None:
         self.first = 0.0
-        self.steps = 0
-        self.seconds = 0.0
-
-    def add(self, steps: int, seconds: float) -> None:
-        self.steps += steps
-        self.seconds += seconds
+        self.epochs: list[tuple[int, float]] = []
 
     def rate(self) -> float:
-        """Returns steps per second, those of the first step only if there was no other."""
-        return self.steps / self.seconds if self.steps else 1.0 / self.first
+        """Returns steps per second of the fastest epoch: the first ones load and compile."""
+        return max([steps / seconds for steps, seconds in self.epochs if steps], default=1.0 / self.first)
 
 
 def _one_epoch(
@@ -128,7 +123,7 @@ def _one_epoch(
             start, steps = time.perf_counter(), steps - 1
         tell(number, len(batches), loss)
     values = [loss.item() for loss in losses]
-    clock.add(steps, time.perf_counter() - start)
+    clock.epochs.append((steps, time.perf_counter() - start))
     return values
 
 
