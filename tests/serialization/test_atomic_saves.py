@@ -104,16 +104,15 @@ def test_a_process_killed_while_saving_leaves_a_whole_file(tmp_path, rounds):
     torch.save({"number": -1, "data": torch.full((200000,), -1.0)}, path)
     last = -1
     for kill in range(rounds):
-        saver = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-c", SAVER, str(path), str(last + 1)], stdout=subprocess.PIPE, env=_environment(), text=True
-        )
-        assert saver.stdout.readline() == "ready\n"
-        if kill % 3:
-            saver.stdout.readline()
-        time.sleep(0.0007 * kill)
-        saver.send_signal(signal.SIGKILL)
-        saver.wait()
-        seen = saver.stdout.read().split()
+        ) as saver:
+            assert saver.stdout.readline() == "ready\n"
+            if kill % 3:
+                saver.stdout.readline()
+            time.sleep(0.0007 * kill)
+            saver.send_signal(signal.SIGKILL)
+            seen = saver.stdout.read().split()
         loaded = torch.load(path)
         assert loaded["number"] >= (int(seen[-1]) if seen else last)
         assert (loaded["data"] == loaded["number"]).all()

@@ -66,7 +66,8 @@ def _array_of(tensor: Tensor) -> np.ndarray:
             "You are trying to save a non contiguous tensor: call `.contiguous()` before saving, so that the file holds it as you "
             "see it."
         )
-    return np.ascontiguousarray(host_array(tensor)).view(np.ndarray)
+    values = host_array(tensor)
+    return np.ascontiguousarray(values).reshape(values.shape).view(np.ndarray)  # 0-d stays 0-d
 
 
 def _refuse_shared(tensors: dict[str, Tensor]) -> None:
