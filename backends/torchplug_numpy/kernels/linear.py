@@ -13,20 +13,15 @@ from torchplug_spec.strided import HALF_CHARACTERS
 __all__ = ["LinearKernels"]
 
 
-def _linear(x: Array, weight: Array, bias: Array | None) -> Array:
-    if x.ndim == 2:
-        out = x.dot(weight.T)
-        return out if bias is None else np.add(out, bias, out)
-    out = x.reshape(-1, x.shape[-1]).dot(weight.T)
-    if bias is not None:
-        np.add(out, bias, out)
-    return out.reshape(*x.shape[:-1], weight.shape[0])
-
-
 def _linear_backward_weight(g: Array, x: Array) -> Array:
     if g.ndim != 2:
         g, x = g.reshape(-1, g.shape[-1]), x.reshape(-1, x.shape[-1])
     return g.T.dot(x.conj() if x.dtype.kind == "c" else x)
+
+
+def _half_linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    out = np.matmul(x.astype("f"), weight.astype("f").T)
+    return (out if bias is None else np.add(out, bias.astype("f"), out)).astype(x.dtype)
 
 
 class LinearKernels:
@@ -54,5 +49,17 @@ class LinearKernels:
             return x.conjugate()
         return np.conjugate(x) if x.dtype.kind == "c" else x
 
-    linear = fused("linear", _linear)
+    @kernel("linear")
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """Returns x @ weight.T + bias."""
+        if x.dtype.char in HALF_CHARACTERS:
+            return _half_linear(x, weight, bias)
+        if x.ndim == 2:
+            out = x.dot(weight.T)
+            return out if bias is None else np.add(out, bias, out)
+        out = x.reshape(-1, x.shape[-1]).dot(weight.T)
+        if bias is not None:
+            np.add(out, bias, out)
+        return out.reshape(*x.shape[:-1], weight.shape[0])
+
     linear_backward_weight = fused("linear_backward_weight", _linear_backward_weight)

@@ -14,50 +14,47 @@ __all__ = ["LossKernels"]
 
 def _picked_places(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array | None]:
     """Returns flat places of the targets in (N, C), and which count (None if all do)."""
-    labels = target.reshape(-1)
-    ignored = labels == ignore_index
-    if ignored.any():
-        return np.arange(len(labels)) * classes + np.where(ignored, 0, labels), ~ignored
-    places = np.arange(0, len(labels) * classes, classes)
-    places += labels
+    places = np.arange(0, len(target) * classes, classes)
+    if 0 <= ignore_index < classes or target.min(initial=0) < 0:  # else the check of the targets has seen to it
+        ignored = target == ignore_index
+        if ignored.any():
+            return places + np.where(ignored, 0, target), ~ignored
+    places += target
     return places, None
 
 
 def _nll_loss(x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Any:
-    count, classes, positions = x.shape
-    if positions != 1 or weight is not None:
+    if x.ndim != 2 or weight is not None:
         return NotImplemented
+    count, classes = x.shape
     places, counts = _picked_places(target, classes, ignore_index)
     losses = x.reshape(-1).take(places)
     if counts is not None:
         losses[~counts] = 0
     np.negative(losses, losses)
     if reduction == "none":
-        return losses.reshape(count, 1)
-    total = losses.sum()
+        return losses
+    total = np.add.reduce(losses, keepdims=True).reshape(())
     if reduction == "sum":
-        return np.asarray(total)
-    number = count if counts is None else int(counts.sum())
-    return np.asarray(np.divide(total, x.dtype.type(number)))
+        return total
+    return np.divide(total, x.dtype.type(count if counts is None else counts.sum()))
 
 
 def _nll_loss_backward(
-    g: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int, shape: tuple[int, int, int]
+    g: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int, shape: tuple[int, ...]
 ) -> Any:
-    count, classes, positions = shape
-    if positions != 1 or weight is not None:
+    if len(shape) != 2 or weight is not None:
         return NotImplemented
+    count, classes = shape
     places, counts = _picked_places(target, classes, ignore_index)
     values: Any = np.negative(g)
     if reduction == "mean":
-        number = count if counts is None else int(counts.sum())
-        values = np.divide(values, g.dtype.type(number))
+        values = np.divide(values, g.dtype.type(count if counts is None else counts.sum()))
     out = np.zeros(count * classes, g.dtype)
-    values = np.broadcast_to(values.reshape(-1) if reduction == "none" else values, (count,))
-    if counts is not None:
-        out[places[counts]] = values[counts]
-    else:
+    if counts is None:
         out[places] = values
+    else:
+        out[places[counts]] = values[counts] if reduction == "none" else values
     return out.reshape(shape)
 
 

@@ -12,7 +12,7 @@ from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error, convert
 from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
-from torchplug._core.op import TENSOR_SPACE, Op
+from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, array_of, shape_of
 from torchplug.ops.losses import check_reduction, legacy_reduction
 from torchplug.ops.softmax import log_softmax
@@ -21,17 +21,20 @@ from torchplug_spec import dtypes as dt
 __all__ = ["cross_entropy", "nll_loss"]
 
 
-# ---- kernels: x is (N, C, positions), target (N, positions) ----------------------------------------------------------
+# ---- kernels: x is (N, C, *positions) or (C,), target (N, *positions) or () -----------------------------------------
 
 
-def _places(F: Any, target: Any, classes: int) -> Any:
-    """Returns where x[n, target[n, p], p] lies in the flat x, as (N * positions,)."""
-    count, positions = target.shape
-    rows = (np.arange(count, dtype=np.int64) * (classes * positions))[:, None] + np.arange(positions, dtype=np.int64)[
-        None, :
-    ]
-    places = F.add(F.multiply(target, positions), F.host(rows, target))
-    return F.reshape(places, (count * positions,))
+def class_sizes(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Returns (samples, classes, positions) of scores of a shape."""
+    return (shape[0], shape[1], math.prod(shape[2:])) if len(shape) > 1 else (1, shape[0], 1)
+
+
+def _places(F: Any, target: Any, sizes: tuple[int, int, int]) -> Any:
+    """Returns where x[n, target[n, p], p] lies in the flat x, flat."""
+    count, classes, positions = sizes
+    rows = (np.arange(count, dtype=np.int64) * (classes * positions))[:, None] + np.arange(positions, dtype=np.int64)
+    flat = F.reshape(target, (count * positions,))
+    return F.add(F.multiply(flat, positions), F.host(rows.reshape(-1), flat))
 
 
 def _counted(F: Any, x: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any]:
@@ -47,9 +50,8 @@ def _counted(F: Any, x: Any, target: Any, weight: Any, ignore_index: int) -> tup
 
 
 def _nll_loss(F: Any, x: Any, target: Any, weight: Any, reduction: str, ignore_index: int) -> Any:
-    classes = x.shape[1]
     safe, weights = _counted(F, x, target, weight, ignore_index)
-    picked = F.take(F.reshape(x, (math.prod(x.shape),)), _places(F, safe, classes), 0)
+    picked = F.take(F.reshape(x, (math.prod(x.shape),)), _places(F, safe, class_sizes(tuple(x.shape))), 0)
     picked = F.reshape(F.negative(picked), tuple(target.shape))
     # Ignored places count nothing, whatever x holds there.
     losses = F.where(F.equal(target, ignore_index), F.zeros_of(x, ()), F.multiply(picked, weights))
@@ -60,7 +62,7 @@ def _nll_loss(F: Any, x: Any, target: Any, weight: Any, reduction: str, ignore_i
 
 
 def _nll_loss_backward(
-    F: Any, g: Any, target: Any, weight: Any, reduction: str, ignore_index: int, shape: tuple[int, int, int]
+    F: Any, g: Any, target: Any, weight: Any, reduction: str, ignore_index: int, shape: tuple[int, ...]
 ) -> Any:
     safe, weights = _counted(F, g, target, weight, ignore_index)
     if reduction == "mean":
@@ -69,11 +71,11 @@ def _nll_loss_backward(
     values = F.where(F.equal(target, ignore_index), F.zeros_of(g, ()), F.negative(F.multiply(weights, g)))
     values = F.reshape(values, (math.prod(target.shape),))
     zeros = F.zeros_of(values, (math.prod(shape),))
-    return F.reshape(F.scatter_add(zeros, _places(F, safe, shape[1]), values), shape)
+    return F.reshape(F.scatter_add(zeros, _places(F, safe, class_sizes(shape)), values), shape)
 
 
 def _nll_rule(
-    F: Any, g: Any, target: Any, weight: Any, reduction: str, ignore_index: int, input_shape: tuple[int, int, int]
+    F: Any, g: Any, target: Any, weight: Any, reduction: str, ignore_index: int, input_shape: tuple[int, ...]
 ) -> Any:
     return F.nll_loss_backward(g, target, weight, reduction, ignore_index, input_shape)
 
@@ -164,20 +166,9 @@ def nll_loss(
     if target._kind.dtype is not dt.int64:
         target = convert(target, dt.int64)
     array = array_of(target)
-    classes = size[1] if len(size) > 1 else size[0]
     if not target._kind.engine.is_tracing(array):
-        target._kind.F.check_targets(array, classes, ignore_index)
-    reshape = TENSOR_SPACE.reshape
-    count = size[0] if len(size) > 1 else 1
-    positions = math.prod(size[2:])
-    losses = (NLL_2D if len(size) > 2 else NLL)(
-        reshape(input, (count, classes, positions)),
-        reshape(target, (count, positions)),
-        weight,
-        reduction,
-        ignore_index,
-    )
-    return losses if reduction != "none" else reshape(losses, shape)
+        target._kind.F.check_targets(array, size[1] if len(size) > 1 else size[0], ignore_index)
+    return (NLL_2D if len(size) > 2 else NLL)(input, target, weight, reduction, ignore_index)
 
 
 def _check_nll(size: tuple[int, ...], shape: tuple[int, ...], target: Tensor, weight: Tensor | None) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
+from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name, tensor_type_name
-from torchplug._core.op import TENSOR_SPACE, Op
-from torchplug._core.tensor import Tensor, shape_of
+from torchplug._core.node import Node, next_sequence_number
+from torchplug._core.op import TENSOR_SPACE, Op, record
+from torchplug._core.tensor import Tensor, new, shape_of
 from torchplug.ops.products import (
     bmm,
     check_batch_pair,
@@ -19,6 +21,7 @@ from torchplug.ops.products import (
     check_tensors,
     matmul,
     mm,
+    product,
     shapes_error,
     zeros_sample,
 )
@@ -49,15 +52,16 @@ def linear_backward_weight(F: Any, g: Any, x: Any) -> Any:
     return F.mm(F.permute_dims(flat, (1, 0)), F.conj_of(x if len(x.shape) == 2 else F.reshape(x, (rows, x.shape[-1]))))
 
 
-def _linear_back_bias(F: Any, g: Any, bias_shape: Shape) -> Any:
-    return F.unbroadcast(g, bias_shape)
+def _linear_back_bias(F: Any, g: Any) -> Any:
+    return F.sum(g, tuple(range(len(g.shape) - 1)), False)
 
 
-def _linear_op(node: str, bias: bool) -> Op:
+def _linear_op(node: str, bias: bool, odd: bool = False) -> Op:
+    """Makes the op of one node name; `odd` biases are broadcast, others have one value for each output."""
     rules = {
         "input": _linear_back_input,
         "weight": lambda F, g, input: F.linear_backward_weight(g, input),
-        "bias": _linear_back_bias,
+        "bias": (lambda F, g, bias_shape: F.unbroadcast(g, bias_shape)) if odd else _linear_back_bias,
     }
     # PyTorch's addmm has the bias first.
     tensors = ("bias", "input", "weight") if bias else ("input", "weight")
@@ -68,6 +72,13 @@ LINEAR = _linear_op("MmBackward0", False)
 LINEAR_BIAS = _linear_op("AddmmBackward0", True)
 LINEAR_ROWS = _linear_op("UnsafeViewBackward0", False)
 LINEAR_ROWS_BIAS = _linear_op("ViewBackward0", True)
+LINEAR_VECTOR = _linear_op("SqueezeBackward4", False)
+_PAIR_RULES = {"input": _linear_back_input, "weight": lambda F, g, input: F.linear_backward_weight(g, input)}
+LINEAR_PAIR = Op("linear_pair", ("input", "weight"), tensors=("input", "weight"), rules=_PAIR_RULES, node="MmBackward0",
+                 forward=lambda F, x, weight: F.linear(x, weight, None))  # fmt: skip
+LINEAR_PAIR_ROWS = Op("linear_pair", ("input", "weight"), tensors=("input", "weight"), rules=_PAIR_RULES,
+                      node="UnsafeViewBackward0", forward=lambda F, x, weight: F.linear(x, weight, None))  # fmt: skip
+LINEAR_ODD_BIAS = _linear_op("AddmmBackward0", True, odd=True)
 
 
 def _linear_samples(make: Any) -> Iterable[Sample]:
@@ -111,6 +122,57 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     except AttributeError:
         check_tensors("linear", input=input, weight=weight, **({} if bias is None else {"bias": bias}))
         raise
+    a, w = input._array, weight._array
+    if same and a is not None and w is not None and (bias is None or bias._array is not None):
+        shape, matrix = a.shape, w.shape
+        if len(matrix) == 2 and len(shape) > 1 and shape[-1] == matrix[1]:
+            if bias is None:
+                return product(LINEAR_PAIR if len(shape) == 2 else LINEAR_PAIR_ROWS, input, weight)
+            if bias._array.shape == matrix[:1]:
+                return _affine(LINEAR_BIAS if len(shape) == 2 else LINEAR_ROWS_BIAS, input, weight, bias)
+    return _linear_checked(input, weight, bias, same)
+
+
+def _affine(op: Op, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Runs the linear op on checked tensors whose arrays are there: `Op.__call__` written out, as in `product`."""
+    kind = input._kind
+    a, w = input._array, weight._array
+    out = new(Tensor)
+    out._array = kind.table[op.slot](a, w, bias._array)
+    out._kind = kind
+    out._cell = out._node = None
+    edges = bias._node, input._node, weight._node
+    needed = (edges[0] is not None) + 2 * (edges[1] is not None) + 4 * (edges[2] is not None)
+    if not needed or not (mode := grad_enabled()):
+        return out
+    if mode is not True:
+        record(op, (input, weight, bias), (a, w, bias._array), (bias, input, weight), (out,), ())
+        return out
+    out._node = node = new(Node)
+    node.op = op
+    node.edges = edges
+    node.kind = kind
+    node.plan = op.plan(needed)
+    # The rule of the input reads the weight, that of the weight the input, that of the bias nothing.
+    if needed >= 6:
+        node.saved, node.sources = (w, a), (weight, input)
+    elif needed >= 4:
+        node.saved, node.sources = (a,), (input,)
+    elif needed >= 2:
+        node.saved, node.sources = (w,), (weight,)
+    else:
+        node.saved = node.sources = ()
+    node.versions = (
+        [0 if x._cell is None else x._cell.version for x in node.sources]
+        if input._cell is not None or weight._cell is not None
+        else None
+    )
+    node.fix = node.cell = node.hooks = node.outputs = None
+    node.seq = next_sequence_number()
+    return out
+
+
+def _linear_checked(input: Tensor, weight: Tensor, bias: Tensor | None, same: bool) -> Tensor:
     shape, matrix = shape_of(input), shape_of(weight)
     if not same:
         _check_linear_dtypes(input, weight, bias)
@@ -120,10 +182,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return (LINEAR if len(shape) == 2 else LINEAR_ROWS if len(shape) > 2 else LINEAR_VECTOR)(input, weight, None)
     if shape_of(bias) != matrix[:1]:
         _check_linear_bias(shape_of(bias), shape, matrix)
+        return LINEAR_ODD_BIAS(input, weight, bias)
     return (LINEAR_BIAS if len(shape) == 2 else LINEAR_ROWS_BIAS)(input, weight, bias)
-
-
-LINEAR_VECTOR = _linear_op("SqueezeBackward4", False)
 
 
 def _check_linear_dtypes(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
