@@ -59,8 +59,9 @@ class Call:
     def __repr__(self) -> str:
         return f"{self.declaration.name}{self.sample!r}"
 
-    def tolerance(self) -> Tolerance:
-        return Tolerance(self.dtype, arrays_in(self.arguments))
+    def tolerance(self, passes: int = 1) -> Tolerance:
+        """Returns how far apart right results may be: forward, or after the gradients of 1 or 2 further passes."""
+        return Tolerance(self.dtype, arrays_in(self.arguments), passes)
 
     # ---- forward ----------------------------------------------------------------------------------------------------
 

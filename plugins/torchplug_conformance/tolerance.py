@@ -25,14 +25,15 @@ class Tolerance:
 
     The errors of n roundings add up like a random walk, sqrt(n), where n is the size of the largest argument. They are
     relative to the largest number that took part, because sums cancel, and grow with the arguments' magnitude (up to
-    LARGE of it), because exp(x) errs by x roundings.
+    LARGE of it), because exp(x) errs by x roundings. `passes` counts the runs that led to the result: 1 forward, 2 with
+    its gradient, 3 with the gradient of that.
     """
 
-    def __init__(self, dtype: DType, inputs: Sequence[np.ndarray]) -> None:
+    def __init__(self, dtype: DType, inputs: Sequence[np.ndarray], passes: int = 1) -> None:
         epsilon = EPSILON.get(dtype.to_real().name, EPSILON["float32"])
         length = max((array.size for array in inputs), default=1)
         scale = max((largest(array) for array in inputs if array.dtype.kind not in "biu"), default=1.0)
-        self.relative = ROUNDINGS * epsilon * max(1.0, length) ** 0.5 * min(max(scale, 1.0), LARGE)
+        self.relative = passes * ROUNDINGS * epsilon * max(1.0, length) ** 0.5 * min(max(scale, 1.0), LARGE)
         self.scale = min(scale, 1.0)
 
     def bound(self, expected: np.ndarray) -> np.ndarray:

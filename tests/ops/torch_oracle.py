@@ -85,7 +85,7 @@ def to_torch(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype == dt.bfloat16.numpy:
             return torch.from_numpy(value.astype(np.float32)).to(torch.bfloat16)
-        return torch.from_numpy(value.copy())
+        return torch.tensor(value)
     if isinstance(value, DType):
         return getattr(torch, value.name)
     if type(value).__module__.startswith("torchplug"):

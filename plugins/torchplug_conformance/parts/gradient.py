@@ -49,7 +49,7 @@ def check(subject: Subject, call: Call) -> Iterator[str]:
             expected = precise.gradients(REFERENCE, order)
             found = list(_against_finite_difference(precise, expected, order))
         if not found and not (order == 2 and got.error is not None and expected.error is not None):
-            found = list(compare(subject, got, expected, call.tolerance()))
+            found = list(compare(subject, got, expected, call.tolerance(1 + order)))
         yield from (f"order {order}: {difference}" for difference in found)
 
 
