@@ -69,7 +69,9 @@ def _storage(numel=4, key="0", kind="FloatStorage", location="cpu"):
 
 
 def _tensor(size=(4,), stride=(1,), offset=0, numel=4, data=b"\0" * 16, **names):
-    code = b"ctorch._utils\n_rebuild_tensor_v2\n(" + _storage(numel, **names) + _int(offset) + _ints(size) + _ints(stride)
+    code = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n(" + _storage(numel, **names) + _int(offset) + _ints(size) + _ints(stride)
+    )
     code += b"\x89ccollections\nOrderedDict\n)RtR"
     return _pickled(code, **{"data/0": data})
 
@@ -115,7 +117,10 @@ def _overlapping():
 
 def _many_records():
     name = b"archive/data.pkl"
-    directory = struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0) + name
+    directory = (
+        struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0)
+        + name
+    )
     count = 0xFFFE
     body = b"PK\x03\x04" + b"\0" * 60
     end = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, count, count, len(directory) * count, len(body), 0)

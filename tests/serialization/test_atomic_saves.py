@@ -105,7 +105,10 @@ def test_a_process_killed_while_saving_leaves_a_whole_file(tmp_path, rounds):
     last = -1
     for kill in range(rounds):
         with subprocess.Popen(
-            [sys.executable, "-c", SAVER, str(path), str(last + 1)], stdout=subprocess.PIPE, env=_environment(), text=True
+            [sys.executable, "-c", SAVER, str(path), str(last + 1)],
+            stdout=subprocess.PIPE,
+            env=_environment(),
+            text=True,
         ) as saver:
             assert saver.stdout.readline() == "ready\n"
             if kill % 3:

@@ -88,7 +88,9 @@ def test_a_file_cut_short_anywhere_is_reported(legacy):
 
 
 def test_a_file_cut_short_is_reported_in_pytorchs_words():
-    with pytest.raises(RuntimeError, match="PytorchStreamReader failed reading zip archive: failed finding central directory"):
+    with pytest.raises(
+        RuntimeError, match="PytorchStreamReader failed reading zip archive: failed finding central directory"
+    ):
         torch.load(io.BytesIO(_bytes()[:500]))
 
 

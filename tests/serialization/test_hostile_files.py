@@ -51,9 +51,17 @@ print(json.dumps(report))
 @pytest.fixture(scope="module")
 def report():
     folder = os.path.dirname(__file__)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run(
-        [sys.executable, "-c", WATCH.format(folder=folder)], capture_output=True, text=True, env=environment, timeout=300
+        [sys.executable, "-c", WATCH.format(folder=folder)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -62,7 +70,9 @@ def report():
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused(report, name):
     outcome, seconds, megabytes, events = report[name]
-    assert outcome.startswith(("_pickle.UnpicklingError", "builtins.RuntimeError", "builtins.ValueError", "builtins.EOFError")), outcome
+    assert outcome.startswith(
+        ("_pickle.UnpicklingError", "builtins.RuntimeError", "builtins.ValueError", "builtins.EOFError")
+    ), outcome
     assert events == []
     assert seconds < 1
     assert megabytes < 256

@@ -32,7 +32,9 @@ def test_without_a_map_the_saved_device_is_used(backend):
     assert loaded.device.engine == backend
 
 
-@pytest.mark.parametrize("map_location", ["cpu", torch.device("cpu"), {"cpu": "cpu"}, {"cuda:0": "cpu"}, b"cpu"], ids=str)
+@pytest.mark.parametrize(
+    "map_location", ["cpu", torch.device("cpu"), {"cpu": "cpu"}, {"cuda:0": "cpu"}, b"cpu"], ids=str
+)
 def test_every_form_is_understood(map_location):
     assert torch.load(_saved(torch.ones(2)), map_location=map_location).tolist() == [1, 1]
 
@@ -70,11 +72,13 @@ def test_a_function_must_return_a_storage():
 
 
 def test_a_device_that_is_not_there_is_reported_as_pytorch_does():
-    with pytest.raises(RuntimeError, match=r"Attempting to deserialize object on a CUDA device but torch\.cuda\.is_available\(\)"):
+    with pytest.raises(
+        RuntimeError, match=r"Attempting to deserialize object on a CUDA device but torch\.cuda\.is_available\(\)"
+    ):
         torch.load(_saved_on_cuda())
 
 
-@pytest.mark.parametrize("map_location", ["cpu", {"cuda:1": "cpu"}, lambda storage, location: storage], ids=str)
+@pytest.mark.parametrize("map_location", ["cpu", {"cuda:1": "cpu"}, lambda storage, location: storage], ids=["name", "table", "function"])
 def test_tensors_saved_on_a_gpu_load_without_one(map_location):
     assert torch.load(_saved_on_cuda(), map_location=map_location)["x"].tolist() == [1, 1]
 

@@ -65,7 +65,9 @@ def test_places_outside_the_storage_are_refused(offset, size, stride, words):
 
 
 def test_set_wants_the_same_element_type():
-    with pytest.raises(RuntimeError, match=r"Could not set tensor of type torch\.int64 to a tensor of type torch\.float32"):
+    with pytest.raises(
+        RuntimeError, match=r"Could not set tensor of type torch\.int64 to a tensor of type torch\.float32"
+    ):
         torch.ones(2).set_(torch.ones(2, dtype=torch.int64))
 
 
