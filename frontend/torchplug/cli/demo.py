@@ -8,9 +8,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from torchplug_spec.status import BackendStatus
+
 if TYPE_CHECKING:
     from torchplug.demo.training import Result, Settings
-    from torchplug_spec.status import BackendStatus
 
 __all__ = ["add_arguments", "run"]
 
@@ -91,7 +92,7 @@ def _all_backends() -> _Chosen:
 
     print("looking for backends ...", flush=True)
     chosen = _Chosen([], [])
-    rows = list(probe.check(registry.listing(), 60.0))
+    rows = [row for row in probe.check(registry.listing(), 60.0) if isinstance(row, BackendStatus)]
     for row in sorted(rows, key=lambda row: row.name != "numpy"):  # the others are compared with numpy
         if row.state == "available":
             chosen.names.append(row.name)
