@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from torchplug_spec.dtypes import ALL, DType
+from torchplug_strict.calls import call
 
 __all__ = ["StrictArray", "StrictDType", "hidden", "native", "opaque"]
 
@@ -59,7 +60,7 @@ class StrictArray:
                 _check_slice(part)
             elif part is not None and part is not Ellipsis and type(part) is not int:
                 raise TypeError(f"got {type(part).__name__} in the index of a StrictArray, expected basic indexing")
-        return opaque(self.__values[key])
+        return call("indexing", _indexed, (self, key))
 
     def __repr__(self) -> str:
         return f"StrictArray(shape={self.shape}, dtype={self.dtype})"
@@ -84,6 +85,10 @@ def hidden(array: StrictArray) -> np.ndarray:
     """Returns the values behind a StrictArray, for the functions of the backend alone."""
     values: np.ndarray = object.__getattribute__(array, "_StrictArray__values")
     return values
+
+
+def _indexed(array: StrictArray, key: Any) -> StrictArray:
+    return opaque(hidden(array)[key])
 
 
 def _leak(name: str) -> Any:

@@ -11,7 +11,9 @@ import numpy as np
 from torchplug_spec.backend import Array, Backend
 from torchplug_spec.strided import StridedBackend
 from torchplug_strict.array import StrictArray, hidden, opaque
+from torchplug_strict.calls import call
 from torchplug_strict.contract import ARGUMENTS, prepared
+from torchplug_strict.replay import compiled, is_recorded
 
 __all__ = ["StrictBackend"]
 
@@ -28,10 +30,13 @@ _HOST = _Host()
 def _checked(name: str) -> Callable[..., StrictArray]:
     function = getattr(_HOST, name)
 
-    def method(self: Backend, *arguments: Any) -> StrictArray:
+    def compute(*arguments: Any) -> StrictArray:
         values = prepared(name, arguments)
         with np.errstate(all="ignore"):
             return opaque(function(*values))
+
+    def method(self: Backend, *arguments: Any) -> StrictArray:
+        return call(name, compute, arguments)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = getattr(Backend, name).__doc__
@@ -53,7 +58,7 @@ class StrictBackend(Backend):
     """
 
     name: ClassVar[str] = "strict"
-    capabilities: ClassVar[frozenset[str]] = frozenset({"complex", "float64", "bfloat16"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"complex", "float64", "bfloat16", "compile"})
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"the backend 'strict' has no function {name!r}: it offers what the contract requires")
@@ -81,7 +86,16 @@ class StrictBackend(Backend):
     def to_numpy(self, x: Array) -> np.ndarray:
         """Returns a copy, which may be written."""
         _refuse_foreign("to_numpy", x)
+        if is_recorded(x):
+            raise TypeError("to_numpy got an array inside compile, which has no values yet")
         return hidden(x).copy()
+
+    def compile(self, fn: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """Returns `fn` recorded once per shapes and types; each replay is checked against the recording."""
+        return compiled(fn)
+
+    def is_tracer(self, x: Array) -> bool:
+        return is_recorded(x)
 
 
 def _refuse_foreign(name: str, x: Any) -> None:

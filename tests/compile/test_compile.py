@@ -19,6 +19,10 @@ def close(a, b, tolerance=1e-5):
     return all(abs(x - y) <= tolerance * max(1.0, abs(x)) for x, y in zip(a, b, strict=True))
 
 
+def compiles(backend):
+    return "compile" in torch.backends.status(backend).capabilities
+
+
 def programs(compiled):
     return sum(len(case.programs) for case in compiled._cases.values())
 
@@ -63,7 +67,7 @@ def test_a_compiled_training_step_equals_the_eager_one(backend, name):
     eager, *_ = training(OPTIMIZERS[name], False)
     losses, _, run = training(OPTIMIZERS[name], True)
     assert close(eager, losses)
-    if backend == "jax":
+    if compiles(backend):
         assert programs(run) == 1
 
 
@@ -89,7 +93,7 @@ def test_a_changed_learning_rate_counts_without_a_new_trace(backend):
     eager, *_ = training(OPTIMIZERS["momentum"], False, between=halve)
     losses, _, run = training(OPTIMIZERS["momentum"], True, between=halve)
     assert close(eager, losses)
-    if backend == "jax":
+    if compiles(backend):
         assert programs(run) == 1
 
 
@@ -248,7 +252,7 @@ def test_reading_a_value_inside_is_refused_with_the_line(backend):
 
     run = torch.compile(peeks)
     run(torch.ones(2))
-    if backend != "jax":
+    if not compiles(backend):
         assert run(torch.full((2,), 3.0)).tolist() == [18, 18]
         return
     with pytest.raises(RuntimeError, match=r"test_compile.py:\d+ asks for the value"):
@@ -273,7 +277,7 @@ def test_an_error_inside_leaves_all_state_as_it_was(backend):
     for _ in range(3):
         with pytest.raises(ValueError, match="no"):
             run(torch.ones(3))
-        if backend == "jax":
+        if compiles(backend):
             assert (weight.tolist(), weight._version) == before
 
 
