@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from torchplug._core.declare import Sample, declare_functional
+from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.losses import check_reduction
+from torchplug_spec import dtypes as dt
 
 __all__ = ["ctc_loss"]
 
@@ -104,6 +106,8 @@ def _errors() -> Iterable[Sample]:
         x, y, (6, 7), (3, 2), error=(RuntimeError, "Expected input_lengths to have value at most 6, but got value 7")
     )
     yield Sample(x, y, (6,), (3, 2), error=(RuntimeError, "input_lengths must be of size batch_size"))
+    half = x.astype(np.float16)
+    yield Sample(half, y, (6, 5), (3, 2), error=(NotImplementedError, "\"ctc_loss_cpu\" not implemented for 'Half'"))
     yield Sample(x, y, (6, 5), (3, 2), 9, error=(RuntimeError, "blank must be in label range"))
 
 
@@ -157,6 +161,8 @@ def ctc_loss(
     scores = log_probs if batched else log_probs.unsqueeze(1)
     frames, labels = _lengths(input_lengths), _lengths(target_lengths)
     _check(shape_of(scores), frames, labels, blank)
+    if log_probs._kind.dtype not in (dt.float32, dt.float64):
+        raise NotImplementedError(f"\"ctc_loss_cpu\" not implemented for '{scalar_type_name(log_probs._kind.dtype)}'")
     host = targets.numpy(force=True)
     losses = CTC(scores, Layout(_split_targets(host, labels), frames, blank)) + _normalizer(scores, frames)
     if zero_infinity:
