@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from torchplug._core.hooks import NodeHooks, RemovableHandle
 from torchplug._core.tensor import Storage, Tensor
 
-__all__ = ["AccumulateGrad", "Node", "Output", "next_sequence_number", "unpack_error"]
+__all__ = ["AccumulateGrad", "Node", "Output", "is_lost", "lost_place", "next_sequence_number", "unpack_error"]
 
 next_sequence_number = itertools.count(1).__next__
 
@@ -56,7 +57,10 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         """The (node, output number) pairs of the inputs, (None, 0) for inputs without gradient."""
-        return tuple((edge.node, edge.index) if type(edge) is Output else (edge, 0) for edge in self.edges)
+        return tuple(
+            (edge.node, edge.index) if type(edge) is Output else (None if is_lost(edge) else edge, 0)
+            for edge in self.edges
+        )
 
     def register_hook(self, hook: Any) -> RemovableHandle:
         """Calls `hook(grad_inputs, grad_outputs)` after the node's rule; what it returns replaces the gradients of the inputs."""
@@ -88,7 +92,7 @@ class AccumulateGrad:
     next_functions: tuple = ()
 
     def __init__(self, leaf: Tensor) -> None:
-        self.leaf = weakref.ref(leaf)
+        self.leaf: Callable[[], Tensor | None] = weakref.ref(leaf)
         self.hooks: Any = None
         self.seq = 0
 
@@ -111,6 +115,22 @@ class AccumulateGrad:
 
     def __repr__(self) -> str:
         return f"<AccumulateGrad object at {id(self):#x}>"
+
+
+def lost_place() -> AccumulateGrad:
+    """Returns the place of a view that requires grad as its base does but has no history: gradients end there."""
+    place = object.__new__(AccumulateGrad)
+    place.leaf, place.hooks, place.seq = _no_leaf, None, 0
+    return place
+
+
+def is_lost(place: Any) -> bool:
+    """Says whether gradients that arrive at a place (a node, an output, None) are dropped there, see `lost_place`."""
+    return type(place) is AccumulateGrad and place.leaf is _no_leaf
+
+
+def _no_leaf() -> Any:
+    return None
 
 
 FREED = object()

@@ -12,7 +12,7 @@ from typing import Any
 
 from torchplug._core.kernels import COMPOSITIONS, OPS, OPS_BY_KERNEL
 from torchplug._core.modes import WITH_LINES, grad_enabled
-from torchplug._core.node import Node, Output, next_sequence_number
+from torchplug._core.node import Node, Output, lost_place, next_sequence_number
 from torchplug._core.tensor import Tensor, array_of, cell_of, make_view, new, shape_of
 
 __all__ = ["TENSOR_SPACE", "Op", "ViewOp", "parameters_of", "record"]
@@ -415,8 +415,9 @@ class ViewOp(Op):
         if x._node is not None:
             if grad_enabled():
                 self.attach(x, out, args)
-            else:
+            elif out._view.base is not None:
                 out._view.meta = "no_grad"
+                out._node = lost_place()
         return out
 
     def attach(self, x: Tensor, out: Tensor, args: tuple) -> None:

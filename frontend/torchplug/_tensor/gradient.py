@@ -7,7 +7,7 @@ from typing import Any
 from torchplug._core import modes
 from torchplug._core.hooks import NodeHooks, RemovableHandle
 from torchplug._core.naming import c_name, scalar_type_name
-from torchplug._core.node import AccumulateGrad, Output
+from torchplug._core.node import AccumulateGrad, Output, is_lost, lost_place
 from torchplug._core.tensor import Tensor, alias, geometry_of, shape_of
 
 __all__: list[str] = []
@@ -33,15 +33,33 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
             )
         return self
     if not requires_grad:
-        self._node = None
+        self._node = lost_place() if _base_requires_grad(self) else None
+        _tell_views(self)
         return self
     if not self._kind.inexact:
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
-    if node is None:
+    if node is None or is_lost(node):
         if getattr(self, "_inference", False) and not modes.inference.get():
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         self._node = AccumulateGrad(self)
+        _tell_views(self)
     return self
+
+
+def _base_requires_grad(x: Tensor) -> bool:
+    """Says whether a tensor is a view of one that requires grad: it then does so too, without being able not to."""
+    view = x._view if x._cell is not None else None
+    return view is not None and view.base is not None and view.base._node is not None
+
+
+def _tell_views(base: Tensor) -> None:
+    """Makes the views that have neither history nor gradient of their own require grad as their base does."""
+    for ref in base._cell.aliases if base._cell is not None else ():
+        view = ref()
+        if view is None or view._view is None or view._view.base is not base:
+            continue
+        if view._node is None or is_lost(view._node):
+            view._node = None if base._node is None else lost_place()
 
 
 def _is_leaf(self: Tensor) -> bool:
@@ -142,6 +160,11 @@ def retain_grad(self: Tensor) -> None:
     register_hook(self, keep)
 
 
+def _retains_grad(self: Tensor) -> bool:
+    """Whether backward() keeps `.grad` though this is no leaf."""
+    return getattr(self, "_retains", False)
+
+
 def _data(self: Tensor) -> Tensor:
     """The same memory outside the graph; writes through it are not counted by autograd's version check."""
     return alias(self, counts=False)
@@ -181,7 +204,7 @@ for _name, _get, _set in (
     ("output_nr", _output_nr, None),
     ("grad", _grad, _set_grad),
     ("data", _data, _set_data),
-    ("retains_grad", lambda self: getattr(self, "_retains", False), None),
+    ("retains_grad", _retains_grad, None),
 ):
     setattr(Tensor, _name, property(_get, _set, doc=_get.__doc__))
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from torchplug._core.declare import DECLARATIONS
 from torchplug._core.device import Device, as_device, resolve
 from torchplug._core.elementwise import convert
 from torchplug._core.host import host_array
 from torchplug._core.inplace import inplace_twin
-from torchplug._core.node import AccumulateGrad
+from torchplug._core.node import AccumulateGrad, is_lost
 from torchplug._core.op import TENSOR_SPACE
 from torchplug._core.tensor import Tensor, cell_of, new, shape_of, wrap
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
 __all__ = ["attach", "read_to", "to"]
+
+Subclass = TypeVar("Subclass", bound=Tensor)
 
 
 def attach() -> None:
@@ -118,7 +120,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     return to(self, dtype=found, device=device)
 
 
-Tensor.type = type_  # type: ignore[attr-defined]
+Tensor.type = type_  # type: ignore[method-assign, assignment]
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
@@ -190,7 +192,7 @@ for _name, _function in (("new_zeros", "zeros"), ("new_ones", "ones"), ("new_emp
     setattr(Tensor, _name, _new_factory(_name, _function))
 
 
-def as_subclass(self: Tensor, cls: type) -> Tensor:
+def as_subclass(self: Tensor, cls: type[Subclass]) -> Subclass:
     """Returns the same memory and history as an object of a Tensor subclass."""
     out: Any = new(cls)
     cell_of(self)
@@ -199,9 +201,7 @@ def as_subclass(self: Tensor, cls: type) -> Tensor:
         from torchplug._core.tensor import geometry_of
 
         out._geometry = geometry_of(self)
-    out._node = self._node if type(self._node) is not AccumulateGrad else None
-    if type(self._node) is AccumulateGrad:
-        out._node = AccumulateGrad(out)
+    out._node = AccumulateGrad(out) if type(self._node) is AccumulateGrad and not is_lost(self._node) else self._node
     out._cell.add_alias(out)
     return out
 
@@ -248,8 +248,8 @@ def _parts() -> None:
 
         return assign
 
-    Tensor.real = property(real, set_part(real), doc=real.__doc__)  # type: ignore[attr-defined]
-    Tensor.imag = property(imag, set_part(imag), doc=imag.__doc__)  # type: ignore[attr-defined]
+    Tensor.real = property(real, set_part(real), doc=real.__doc__)  # type: ignore[method-assign, assignment]
+    Tensor.imag = property(imag, set_part(imag), doc=imag.__doc__)  # type: ignore[method-assign, assignment]
 
 
 _parts()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torchplug._core.node import is_lost
 from torchplug._core.tensor import Tensor, shape_of, wrap
 from torchplug.autograd.engine import run_backward
 
@@ -18,7 +19,7 @@ def _sequence(value: Any) -> tuple[Any, ...]:
 def _start(outputs: Sequence[Tensor], given: Sequence[Tensor | None], create_graph: bool) -> list[Tensor]:
     grads = []
     for index, (out, g) in enumerate(zip(outputs, given, strict=True)):
-        if out._node is None:
+        if out._node is None or is_lost(out._node):
             raise RuntimeError(f"element {index} of tensors does not require grad and does not have a grad_fn")
         if g is None:
             if shape_of(out) and out.numel() != 1:
@@ -125,4 +126,4 @@ def _backward_method(
 
 
 _backward_method.__name__ = _backward_method.__qualname__ = "backward"
-Tensor.backward = _backward_method  # type: ignore[attr-defined]
+Tensor.backward = _backward_method  # type: ignore[method-assign, assignment]

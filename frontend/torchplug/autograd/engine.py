@@ -12,7 +12,7 @@ from typing import Any
 
 from torchplug._core import modes
 from torchplug._core.anomaly import check_finite, explain
-from torchplug._core.node import FREED, FREED_MESSAGE, AccumulateGrad, Node, Output, unpack_error
+from torchplug._core.node import FREED, FREED_MESSAGE, AccumulateGrad, Node, Output, is_lost, unpack_error
 from torchplug._core.op import IDENTITY, TENSOR_SPACE
 from torchplug._core.tensor import Tensor, array_of, wrap
 
@@ -71,6 +71,8 @@ class GraphTask:
             return
         waiting = self.pending.get(node)
         if waiting is None:
+            if is_lost(node):
+                return
             count = len(node.outputs) if type(node) is Node and node.outputs is not None else 1
             waiting = self.pending[node] = [None] * count
             heapq.heappush(self.heap, (-node.seq, id(node), node))
