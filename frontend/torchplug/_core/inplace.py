@@ -8,7 +8,7 @@ from typing import Any
 
 from torchplug._core import geometry as geo
 from torchplug._core.modes import grad_enabled
-from torchplug._core.node import AccumulateGrad, Node, Output
+from torchplug._core.node import AccumulateGrad, Node, Output, next_sequence_number
 from torchplug._core.promotion import can_cast
 from torchplug._core.tensor import Tensor, array_of, cell_of, geometry_of, new, shape_of, wrap, write
 
@@ -237,18 +237,17 @@ CONSTANT: Any = _Constant()
 AS_VIEW.PLAN = COPY_SLICES.PLAN = _EmptyPlan
 
 
-def shadow(tensor: Tensor, copy: object) -> Tensor:
+def shadow(tensor: Tensor) -> Tensor:
     """Returns the tensor as it is before an in-place op, for that op's history."""
     other = new(Tensor)
-    array = array_of(tensor)
-    other._array = tensor._kind.F.copy(array) if copy else array
+    other._array = array_of(tensor)
     other._kind = tensor._kind
     other._node = tensor._node
     other._cell = None
     return other
 
 
-def inplace_twin(function: Callable[..., Tensor], op: Any) -> Callable[..., Tensor]:
+def inplace_twin(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Returns the method that writes `function(self, ...)` into self and returns self."""
     name = f"{function.__name__}_"
 
@@ -258,9 +257,12 @@ def inplace_twin(function: Callable[..., Tensor], op: Any) -> Callable[..., Tens
             or any(isinstance(arg, Tensor) and arg._node is not None for arg in (*args, *kwargs.values()))
         )
         check_writable(self, records)
-        keep = records and self._kind.mutable and _reads_input(op, self, args)
-        result = function(shadow(self, keep), *args, **kwargs)
+        before = shadow(self)
+        start = next_sequence_number() if records else 0
+        result = function(before, *args, **kwargs)
         check_result(self, result)
+        if records and self._kind.mutable:
+            _keep_saved(before, result._node, start)
         return assign(self, result)
 
     twin.__name__ = twin.__qualname__ = name
@@ -268,15 +270,31 @@ def inplace_twin(function: Callable[..., Tensor], op: Any) -> Callable[..., Tens
     return twin
 
 
-def _reads_input(op: Any, self: Tensor, args: tuple) -> bool:
-    if op is None or not op.rules or len(op.tensors) == 1:
-        return op is None or 0 in op.plan(1).saves_values
-    mask = 1 if self._node is not None else 0
-    for edge, place in enumerate(op.tensors[1:], 1):
-        arg = args[place - 1] if place - 1 < len(args) else None
-        if isinstance(arg, Tensor) and arg._node is not None:
-            mask |= 1 << edge
-    return 0 in op.plan(mask).saves_values
+def _keep_saved(before: Tensor, last: Any, start: int) -> None:
+    """Copies what the nodes made since `start` saved of the tensor `before` and its views: their memory is about to be written."""
+    kept: dict[int, Any] = {}
+
+    def keep(source: Any, saved: Any) -> Any:
+        if type(source) in (list, tuple):
+            return type(source)(keep(one, value) for one, value in zip(source, saved, strict=True))
+        if not isinstance(source, Tensor):
+            return saved
+        if source is not before and (source._cell is None or source._cell is not before._cell):
+            return saved
+        if id(source) not in kept:
+            kept[id(source)] = source._array = source._kind.F.copy(array_of(source))
+        return kept[id(source)]
+
+    waiting, seen = [last], set()
+    while waiting:
+        node = waiting.pop()
+        node = node.node if type(node) is Output else node
+        if node is None or node.seq <= start or node in seen:
+            continue
+        seen.add(node)
+        if node.sources:
+            node.saved = [keep(source, saved) for source, saved in zip(node.sources, node.saved, strict=True)]
+        waiting += node.edges
 
 
 def check_result(target: Tensor, result: Tensor) -> None:

@@ -29,7 +29,7 @@ def attach() -> None:
                 if known not in Tensor.__dict__:
                     setattr(Tensor, known, declaration.function)
         if declaration.inplace:
-            twin = inplace_twin(declaration.function, declaration.op)
+            twin = inplace_twin(declaration.function)
             for known in names:
                 if f"{known}_" not in Tensor.__dict__:
                     setattr(Tensor, f"{known}_", twin)

@@ -334,7 +334,7 @@ def write_into(op: Op, input: Tensor, attributes: Sequence[Any]) -> Tensor:
             return op(*args)
 
         function.__name__ = op.name
-        twin = _TWINS[op] = inplace_twin(function, op)
+        twin = _TWINS[op] = inplace_twin(function)
     return twin(input, *attributes)
 
 

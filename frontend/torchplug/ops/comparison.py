@@ -77,7 +77,7 @@ def _written(function: Any, *names: str) -> None:
 
     for name in names:
         constant.__name__ = name
-        setattr(Tensor, f"{name}_", inplace_twin(constant, KEEP))
+        setattr(Tensor, f"{name}_", inplace_twin(constant))
 
 
 def _comparison(name: str, kernel: str, sign: str, *alias: str, ordered: bool = True) -> Any:

@@ -79,8 +79,8 @@ def _named(op: Op) -> Any:
     return function
 
 
-_TWIN = inplace_twin(_named(_MULTIPLY), _MULTIPLY)
-_ALPHA_TWIN = inplace_twin(_named(_ADD), _ADD)
+_TWIN = inplace_twin(_named(_MULTIPLY))
+_ALPHA_TWIN = inplace_twin(_named(_ADD))
 
 
 def _samples(make: Any) -> Iterable[Sample]:
@@ -250,7 +250,7 @@ RRELU = Op(
     forward=lambda F, x, noise: F.multiply(x, noise),
     rules={"input": lambda F, g, noise: F.multiply(g, noise)},
 )
-_RRELU_TWIN = inplace_twin(_named(RRELU), RRELU)
+_RRELU_TWIN = inplace_twin(_named(RRELU))
 
 
 def _rrelu_samples(make: Any) -> Iterable[Sample]:

@@ -55,7 +55,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         return self
     from torchplug._core.inplace import shadow
 
-    return assign(self, COPY(shadow(self, False), src))
+    return assign(self, COPY(shadow(self), src))
 
 
 def _like(src: Tensor, target: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     if self._node is not None and grad_enabled():
         from torchplug._core.inplace import shadow
 
-        return assign(self, FILL(shadow(self, False), value))
+        return assign(self, FILL(shadow(self), value))
     if (
         kind.mutable
         or not shape_of(self)

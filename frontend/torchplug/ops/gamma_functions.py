@@ -204,7 +204,7 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
 
 
 Tensor.polygamma = _polygamma_method  # type: ignore[attr-defined]
-Tensor.polygamma_ = inplace_twin(_polygamma_method, None)  # type: ignore[attr-defined]
+Tensor.polygamma_ = inplace_twin(_polygamma_method)  # type: ignore[attr-defined]
 
 
 def _mvlgamma_errors() -> Iterable[Sample]:

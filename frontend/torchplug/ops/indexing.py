@@ -145,7 +145,7 @@ def _masked_write(view: Tensor, mask: Tensor, dim: int, value: Tensor) -> None:
     rest = len(shape_of(view)) - dim - len(shape_of(mask))
     mask = mask.to(view.device).bool().reshape(*shape_of(mask), *(1,) * rest)
     check_writable(view, grad_enabled() and view._node is not None)
-    assign(view, MASKED_FILL(shadow(view, False), array_of(mask), value))
+    assign(view, MASKED_FILL(shadow(view), array_of(mask), value))
 
 
 def as_value(value: Any, view: Tensor) -> Tensor:
@@ -221,7 +221,7 @@ def put_at(target: Tensor, index: Tensor, dims: Shape, value: Tensor, accumulate
             )
         value = TENSOR_SPACE.broadcast_to(value, result)
     check_writable(target, grad_enabled() and (target._node is not None or value._node is not None))
-    return assign(target, PUT(shadow(target, False), value, array_of(index), dims, accumulate))
+    return assign(target, PUT(shadow(target), value, array_of(index), dims, accumulate))
 
 
 Tensor.__getitem__ = __getitem__  # type: ignore[method-assign]

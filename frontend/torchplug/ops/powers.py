@@ -192,7 +192,7 @@ def _float_power_in_place(input: Tensor, exponent: Any) -> Tensor:
     return result
 
 
-Tensor.float_power_ = inplace_twin(_float_power_in_place, None)  # type: ignore[attr-defined]
+Tensor.float_power_ = inplace_twin(_float_power_in_place)  # type: ignore[attr-defined]
 
 
 # ---- roots and squares -----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torchplug._core.declare import DECLARATIONS, Sample, declare
+from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import binary, broadcast_shapes, need_tensor, unary
 from torchplug._core.inplace import inplace_twin, write_out
 from torchplug._core.kernels import composition
@@ -95,7 +95,7 @@ def _abs_in_place(input: Tensor) -> Tensor:
     return abs(input)
 
 
-Tensor.abs_ = Tensor.absolute_ = inplace_twin(_abs_in_place, DECLARATIONS["abs"].op)  # type: ignore[attr-defined]
+Tensor.abs_ = Tensor.absolute_ = inplace_twin(_abs_in_place)  # type: ignore[attr-defined]
 floor = unary(
     "floor",
     zero_gradient,

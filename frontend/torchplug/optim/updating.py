@@ -220,4 +220,6 @@ def _before(x: Tensor) -> Tensor:
     """Returns a tensor as it is before it is written, for the history of the step."""
     from torchplug._core.inplace import shadow
 
-    return shadow(x, True)
+    before = shadow(x)
+    before._array = x._kind.F.copy(before._array)
+    return before
