@@ -183,6 +183,24 @@ def custom_twice(t):
     return x.grad.tolist()
 
 
+def custom_broadcast(t):
+    class Multiply(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            ctx.save_for_backward(x, y)
+            return x * y
+
+        @staticmethod
+        def backward(ctx, g):
+            x, y = ctx.saved_tensors
+            return g * y, g * x
+
+    x, y = leaf(t, 2, 1), leaf(t, 3)
+    (g,) = t.autograd.grad(Multiply.apply(x, y).sum(), x, create_graph=True)
+    g.sum().backward()
+    return g.tolist(), y.grad.tolist()
+
+
 def custom_once(t):
     from importlib import import_module
 

@@ -9,6 +9,7 @@ from typing import Any
 from torchplug._core import modes
 from torchplug._core.inplace import rebase
 from torchplug._core.node import FREED_MESSAGE, Node, Output, unpack_error
+from torchplug._core.op import TENSOR_SPACE
 from torchplug._core.tensor import Tensor, alias, array_of, cell_of, shape_of, wrap
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -107,7 +108,7 @@ class _Custom:
             shape, kind = node.fix[edge]
             if shape_of(x) != shape:
                 x = (
-                    x.sum_to_size(shape)
+                    TENSOR_SPACE.unbroadcast(x, shape)
                     if _reducible(shape_of(x), shape)
                     else _bad_shape(self.node_name, place, x, shape)
                 )
