@@ -7,7 +7,7 @@ neither promotion nor transfer is needed, results are made by slot stores, nodes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.inplace import write_out
@@ -33,6 +33,26 @@ __all__ = [
     "unary",
     "wrapped",
 ]
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class UnaryFunction(Protocol):
+        """What `unary` makes."""
+
+        __name__: str
+
+        def __call__(self, input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+
+    class BinaryFunction(Protocol):
+        """What `binary` makes."""
+
+        __name__: str
+
+        def __call__(
+            self, input: Tensor | complex, other: Tensor | complex, *, out: Tensor | None = None
+        ) -> Tensor: ...
+
 
 Number = (bool, int, float, complex)
 Refusals = dict[str, "str | Exception"]
@@ -94,7 +114,7 @@ def unary(
     node: str | None = None,
     refuse: Refusals | None = None,
     errors: Callable[[], Iterable[Sample]] | None = None,
-) -> Callable[..., Tensor]:
+) -> UnaryFunction:
     """Declares an elementwise function of one tensor.
 
     `floats`: integers are computed in the default dtype. `result`: "same", "bool", or "real" (complex gives its real
@@ -220,7 +240,7 @@ def binary(
     numbers: bool = True,
     guard: Callable[[Any, Any], None] | None = None,
     method: bool = True,
-) -> Callable[..., Tensor]:
+) -> BinaryFunction:
     """Declares an elementwise function of two tensors (or a tensor and a number), broadcast and promoted.
 
     Arguments as in `unary`. Rules may name `input` and `other`; the engine reduces gradients to the inputs' shapes.
@@ -366,6 +386,9 @@ def binary(
 
     reflected = f"__r{_OPERATORS.get(name, name)}__"
     function.reflected = reflected  # type: ignore[attr-defined]
+    function.__annotations__["other"] = "Tensor | complex" if numbers else "Tensor"
+    if swap:
+        function.__annotations__["input"] = "Tensor | complex"
     return _publish(
         function,
         name,

@@ -114,7 +114,7 @@ def dim(self: Tensor) -> int:
     return len(shape_of(self))
 
 
-Tensor.ndimension = dim  # type: ignore[attr-defined]
+Tensor.ndimension = dim  # type: ignore[method-assign]
 
 
 @_method
@@ -123,7 +123,7 @@ def numel(self: Tensor) -> int:
     return math.prod(shape_of(self))
 
 
-Tensor.nelement = numel  # type: ignore[attr-defined]
+Tensor.nelement = numel  # type: ignore[method-assign]
 
 
 @_method
@@ -259,4 +259,4 @@ def _len(self: Tensor) -> int:
     return sizes[0]
 
 
-Tensor.__len__ = _len  # type: ignore[method-assign]
+Tensor.__len__ = _len  # type: ignore[method-assign, assignment]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy as copying
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def __contains__(self: Tensor, element: Any) -> bool:
     raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
 
 
-def __iter__(self: Tensor) -> Any:
+def __iter__(self: Tensor) -> Iterator[Tensor]:
     if not shape_of(self):
         raise TypeError("iteration over a 0-d tensor")
     return iter(self.unbind(0))
@@ -179,7 +180,7 @@ def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Tensor:
     return result
 
 
-def __reduce_ex__(self: Tensor, protocol: int) -> Any:
+def __reduce_ex__(self: Tensor, protocol: SupportsIndex) -> Any:
     return _rebuild, (
         np.array(host_array(self)),
         self._kind.dtype,

@@ -33,7 +33,7 @@ def _attach_binary(operator: str, declaration: Any) -> None:
     function = declaration.operator or declaration.function
     comparison = operator in _COMPARISONS
 
-    def forward(self: Tensor, other: Any) -> Any:
+    def forward(self: Tensor, other: Tensor | complex) -> Tensor:
         try:
             return function(self, other)
         except TypeError:
@@ -47,7 +47,7 @@ def _attach_binary(operator: str, declaration: Any) -> None:
     if comparison:
         return
 
-    def reflected(self: Tensor, other: Any) -> Any:
+    def reflected(self: Tensor, other: Tensor | complex) -> Tensor:
         if not isinstance(other, _OPERANDS) and not hasattr(other, "__array__"):
             return NotImplemented
         return function(_as_left(other, self), self)
@@ -57,7 +57,7 @@ def _attach_binary(operator: str, declaration: Any) -> None:
     twin = getattr(Tensor, f"{declaration.name}_", None)
     if twin is not None:
 
-        def inplace(self: Tensor, other: Any) -> Any:
+        def inplace(self: Tensor, other: Tensor | complex) -> Tensor:
             if not isinstance(other, _OPERANDS) and not hasattr(other, "__array__"):
                 return NotImplemented
             return twin(self, other)

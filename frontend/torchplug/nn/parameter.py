@@ -13,13 +13,13 @@ from torchplug_spec import DType
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
 
-def _new_parameter(cls: type, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
+def _new_parameter(cls: type[Parameter], data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
     """Returns a parameter on the memory of `data`, without its history; an empty one for None."""
     if data is None:
         data = _empty(None, None)
     elif not isinstance(data, Tensor):
         raise AttributeError(f"'{type(data).__name__}' object has no attribute 'detach'")
-    parameter = alias(data).as_subclass(cls)
+    parameter: Parameter = alias(data).as_subclass(cls)
     if requires_grad:
         if not data._kind.inexact:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
@@ -43,7 +43,7 @@ def _deepcopy_parameter(self: Parameter, memo: dict[int, Any]) -> Parameter:
 # Parameter lives in the core, where hot paths test for it; what constructing one means is said here. Tensors of the
 # class are otherwise made from slots, past `__new__`.
 Parameter.__new__ = staticmethod(_new_parameter)  # type: ignore[assignment]
-Parameter.__deepcopy__ = _deepcopy_parameter  # type: ignore[attr-defined]
+Parameter.__deepcopy__ = _deepcopy_parameter  # type: ignore[method-assign, assignment]
 Parameter.__module__ = __name__
 
 
@@ -60,6 +60,8 @@ class Buffer(Tensor, metaclass=_BufferType):
     """A tensor that a Module registers as a buffer when it is assigned; `persistent` buffers are part of the
     state_dict.
     """
+
+    persistent: bool
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         if data is None:

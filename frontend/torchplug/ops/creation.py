@@ -12,6 +12,7 @@ from torchplug._core.declare import declare
 from torchplug._core.device import resolve
 from torchplug._core.dims import as_shape
 from torchplug._core.kind import Kind
+from torchplug._core.layout import Layout
 from torchplug._core.modes import default_dtype
 from torchplug._core.promotion import scalar_dtype
 from torchplug._core.tensor import Tensor, shape_of, wrap
@@ -40,8 +41,6 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
-
-Layout = Any
 
 
 def kind_for(dtype: DType | None, device: Any) -> Kind:
@@ -80,7 +79,7 @@ def _factory(name: str, value: float, doc: str) -> Any:
         *size: Any,
         out: Tensor | None = None,
         dtype: DType | None = None,
-        layout: Layout = None,
+        layout: Layout | None = None,
         device: Any = None,
         requires_grad: bool = False,
         pin_memory: bool = False,
@@ -123,7 +122,7 @@ def full(
     *,
     out: Tensor | None = None,
     dtype: DType | None = None,
-    layout: Layout = None,
+    layout: Layout | None = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -155,7 +154,7 @@ def _like_factory(name: str, value: float, doc: str) -> Any:
         input: Tensor,
         *,
         dtype: DType | None = None,
-        layout: Layout = None,
+        layout: Layout | None = None,
         device: Any = None,
         requires_grad: bool = False,
         memory_format: Any = None,
@@ -192,7 +191,7 @@ def full_like(
     fill_value: Any,
     *,
     dtype: DType | None = None,
-    layout: Layout = None,
+    layout: Layout | None = None,
     device: Any = None,
     requires_grad: bool = False,
     memory_format: Any = None,
@@ -209,7 +208,7 @@ def empty_strided(
     stride: Any,
     *,
     dtype: DType | None = None,
-    layout: Layout = None,
+    layout: Layout | None = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -229,7 +228,7 @@ def arange(
     *,
     out: Tensor | None = None,
     dtype: DType | None = None,
-    layout: Layout = None,
+    layout: Layout | None = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -271,7 +270,7 @@ def linspace(
     *,
     out: Tensor | None = None,
     dtype: DType | None = None,
-    layout: Layout = None,
+    layout: Layout | None = None,
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
@@ -316,7 +315,7 @@ def logspace(
     *,
     out: Tensor | None = None,
     dtype: DType | None = None,
-    layout: Layout = None,
+    layout: Layout | None = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
@@ -336,7 +335,7 @@ def eye(
     *,
     out: Tensor | None = None,
     dtype: DType | None = None,
-    layout: Layout = None,
+    layout: Layout | None = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
@@ -351,7 +350,12 @@ def eye(
 
 @declare(method=False)
 def scalar_tensor(
-    value: Any, *, dtype: DType | None = None, layout: Layout = None, device: Any = None, requires_grad: bool = False
+    value: Any,
+    *,
+    dtype: DType | None = None,
+    layout: Layout | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Returns a 0-d tensor of a number, in the default dtype unless given."""
     return full((), value, dtype=dtype or default_dtype(), device=device, requires_grad=requires_grad)
@@ -365,7 +369,7 @@ def _indices(rows: int, columns: int, keep: Any, dtype: DType, device: Any) -> T
 
 @declare(method=False)
 def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout = None
+    row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout | None = None
 ) -> Tensor:
     """Returns the indices of the lower triangle of a row × col matrix, shape (2, n)."""
     return _indices(row, col, lambda i, j: j <= i + offset, dtype, device)
@@ -373,7 +377,7 @@ def tril_indices(
 
 @declare(method=False)
 def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout = None
+    row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout | None = None
 ) -> Tensor:
     """Returns the indices of the upper triangle of a row × col matrix, shape (2, n)."""
     return _indices(row, col, lambda i, j: j >= i + offset, dtype, device)

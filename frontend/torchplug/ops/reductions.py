@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torchplug._core.declare import Sample, declare
@@ -22,7 +22,7 @@ from torchplug_spec import dtypes as dt
 __all__ = ["all", "any", "count_nonzero", "length_over", "logsumexp", "mean", "nanmean", "nansum", "prod", "sum"]
 
 Axes = tuple[int, ...] | None
-Dim = int | tuple[int, ...] | None
+Dim = int | Sequence[int] | None
 _HALF = (dt.float16, dt.bfloat16)
 
 

@@ -158,7 +158,7 @@ def _scan_errors() -> Iterable[Sample]:
 @declare(op=CUMSUM, samples=_scan_samples, errors=_scan_errors, dtypes=("float", "complex", "int"), inplace=True)
 def cumsum(
     input: Tensor,
-    dim: int = None,
+    dim: int | None = None,
     *,
     dtype: DType | None = None,
     out: Tensor | None = None,  # type: ignore[assignment]
@@ -185,7 +185,7 @@ def _cumprod_samples(make: Any) -> Iterable[Sample]:
 @declare(op=CUMPROD, samples=_cumprod_samples, errors=_scan_errors, dtypes=("float", "complex", "int"), inplace=True)
 def cumprod(
     input: Tensor,
-    dim: int = None,
+    dim: int | None = None,
     *,
     dtype: DType | None = None,
     out: Tensor | None = None,  # type: ignore[assignment]

@@ -28,18 +28,20 @@ _ON_FIRST_USE = ("ASGD", "LBFGS", "Adadelta", "Adagrad", "Adamax", "NAdam", "RAd
 _MODULES = ("lr_scheduler", *(name.lower() for name in _ON_FIRST_USE))
 
 
-def __getattr__(name: str) -> Any:
-    """Imports the rarer optimizers and the schedules when they are first named: `import torchplug` stays short."""
-    import importlib
+if not TYPE_CHECKING:  # checkers read the imports above, and so see misspelt names
 
-    if name in _ON_FIRST_USE:
-        value = getattr(importlib.import_module(f"torchplug.optim.{name.lower()}"), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"torchplug.optim.{name}")
-    else:
-        raise AttributeError(f"module 'torchplug.optim' has no attribute '{name}'")
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        """Imports the rarer optimizers and the schedules when they are first named: `import torchplug` stays short."""
+        import importlib
+
+        if name in _ON_FIRST_USE:
+            value = getattr(importlib.import_module(f"torchplug.optim.{name.lower()}"), name)
+        elif name in _MODULES:
+            value = importlib.import_module(f"torchplug.optim.{name}")
+        else:
+            raise AttributeError(f"module 'torchplug.optim' has no attribute '{name}'")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -22,11 +22,15 @@ _ON_FIRST_USE = {
 }  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    """Imports what few programs need when it is first named."""
-    import importlib
+if not TYPE_CHECKING:  # checkers read the imports above, and so see misspelt names
 
-    if name not in _ON_FIRST_USE:
-        raise AttributeError(f"module 'torchplug.serialization' has no attribute '{name}'")
-    value = globals()[name] = getattr(importlib.import_module(f"torchplug.serialization.{_ON_FIRST_USE[name]}"), name)
-    return value
+    def __getattr__(name: str) -> Any:
+        """Imports what few programs need when it is first named."""
+        import importlib
+
+        if name not in _ON_FIRST_USE:
+            raise AttributeError(f"module 'torchplug.serialization' has no attribute '{name}'")
+        value = globals()[name] = getattr(
+            importlib.import_module(f"torchplug.serialization.{_ON_FIRST_USE[name]}"), name
+        )
+        return value

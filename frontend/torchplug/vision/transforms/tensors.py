@@ -150,7 +150,8 @@ def affine(
 
 def _grid(matrix: Sequence[float], size: tuple[int, ...], source: tuple[int, ...], like: Tensor) -> Tensor:
     """The places grid_sample reads, from -1 to 1 over the source, for a result of the given size; (N, H, W, 2)."""
-    (height, width), on = size, {"dtype": like.dtype, "device": like.device}
+    height, width = size
+    on: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
     x = torch.linspace(-width * 0.5 + 0.5, width * 0.5 - 0.5, width, **on).expand(height, width)
     y = torch.linspace(-height * 0.5 + 0.5, height * 0.5 - 0.5, height, **on)[:, None].expand(height, width)
     theta = torch.tensor(list(matrix), **on).reshape(2, 3).t() / torch.tensor([0.5 * source[1], 0.5 * source[0]], **on)
