@@ -11,7 +11,7 @@ import jax
 __all__ = ["Fusion", "Unfusable"]
 
 _MOST_PROGRAMS: Final = 32
-"""Programs per composition, counted by arguments that are not arrays; a composition called with more runs unfused."""
+"""Programs per composition, counted by element types and arguments that are not arrays; with more it runs unfused."""
 
 
 class Unfusable(Exception):
@@ -37,16 +37,14 @@ class Fusion:
         """Returns `function` compiled once per kind of arguments; arrays, and lists of arrays, are its inputs.
 
         A call that cannot be fused runs as it is: inside a trace, with too many variants, or because the function reads
-        values or returns something else than arrays. An error met while fusing is raised again by the plain call, from
-        the front end's own line.
+        values of such arrays or returns something else than arrays. An error met while fusing is raised again by the
+        plain call, from the front end's own line.
         """
         programs: dict[Any, Callable[..., Any] | None] = {}
         thread = self._thread
-        fusable = True
 
         def call(*arguments: Any) -> Any:
-            nonlocal fusable
-            if not fusable or thread.fusing:
+            if thread.fusing:
                 return function(*arguments)
             arrays: list[Any] = []
             try:
@@ -55,18 +53,16 @@ class Fusion:
             except (Unfusable, TypeError):  # a traced argument, or one without a hash
                 return function(*arguments)
             program = programs.get(key)
-            if program is not None:
-                return program(arrays)
-            if known or len(programs) >= _MOST_PROGRAMS:
-                return function(*arguments)
-            programs[key] = None
-            program = self._program(function, arguments)
+            if program is None:
+                if known or len(programs) >= _MOST_PROGRAMS:
+                    return function(*arguments)
+                program = self._program(function, arguments)
             try:
                 result = program(arrays)
             except Unfusable:
-                fusable = False
+                programs[key] = None
             except Exception:  # either a value was read or the user erred: the plain call knows
-                pass
+                programs.setdefault(key, None)
             else:
                 programs[key] = program
                 return result
@@ -100,7 +96,7 @@ def _described(argument: Any, arrays: list[Any]) -> Any:
         if isinstance(argument, jax.core.Tracer):
             raise Unfusable
         arrays.append(argument)
-        return jax.Array
+        return argument.dtype  # a composition may read the values of integers and not those of floats
     if kind is float:
         return kind, argument.hex()  # 0.0 and -0.0 are equal, and 1 and 1.0
     if kind is list or kind is tuple:

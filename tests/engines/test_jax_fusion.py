@@ -90,6 +90,27 @@ def test_integer_division_by_zero_raises_inside_a_composition() -> None:
             fused(ones, zeros)
 
 
+def test_integers_divide_by_zero_after_floats_were_fused() -> None:
+    fused = backend.fuse(lambda x, y: backend.remainder(x, y))
+    assert backend.to_numpy(fused(put([5.0]), put([3.0]))).tolist() == [2]
+    seven, two, zero = (backend.from_numpy(np.array([value]), "cpu") for value in (7, 2, 0))
+    for _ in range(2):
+        assert backend.to_numpy(fused(seven, two)).tolist() == [1]
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            fused(seven, zero)
+
+
+def test_a_composition_that_reads_values_of_some_shapes_alone_runs_unfused_for_those() -> None:
+    def reads(x: Any) -> Any:
+        return backend.add(x, float(backend.to_numpy(x)[0]) if x.shape[0] > 1 else 1.0)
+
+    fused = backend.fuse(reads)
+    for values in ([1.0], [3.0, 4.0], [5.0]):
+        assert backend.to_numpy(fused(put(values))).tolist() == [
+            v + (values[0] if len(values) > 1 else 1) for v in values
+        ]
+
+
 def test_an_error_comes_from_the_plain_call() -> None:
     def wrong(x: Any) -> Any:
         raise ValueError("wrong shape")
