@@ -83,7 +83,8 @@ class _Finder:
         if found is None:
             raise ModuleNotFoundError(f"No module named '{fullname}': torchplug has no '{real}'", name=fullname)
         is_package = found.submodule_search_locations is not None
-        return ModuleSpec(fullname, _Loader(real), origin=found.origin, is_package=is_package)
+        loader: Any = _Loader(real)
+        return ModuleSpec(fullname, loader, origin=found.origin, is_package=is_package)
 
 
 class _Loader:

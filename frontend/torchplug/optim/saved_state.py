@@ -25,6 +25,11 @@ class SavedState:
 
     state: defaultdict[Tensor, Any]
     param_groups: list[dict[str, Any]]
+    _optimizer_state_dict_pre_hooks: OrderedDict[int, Any]
+    _optimizer_state_dict_post_hooks: OrderedDict[int, Any]
+    _optimizer_load_state_dict_pre_hooks: OrderedDict[int, Any]
+    _optimizer_load_state_dict_post_hooks: OrderedDict[int, Any]
+    __setstate__: Callable[[dict[str, Any]], None]
 
     def _make_state_hooks(self) -> None:
         for name in _HOOKS:
@@ -35,7 +40,7 @@ class SavedState:
 
         The tensors are the optimizer's own, not copies.
         """
-        for hook in list(self._optimizer_state_dict_pre_hooks.values()):  # type: ignore[attr-defined]
+        for hook in list(self._optimizer_state_dict_pre_hooks.values()):
             hook(self)
         numbers: dict[int, int] = {}
         groups = []
@@ -49,7 +54,7 @@ class SavedState:
             groups.append(packed)
         state = {(numbers[id(p)] if isinstance(p, Tensor) else p): value for p, value in self.state.items()}
         packed_all: dict[str, Any] = {"state": state, "param_groups": groups}
-        for hook in list(self._optimizer_state_dict_post_hooks.values()):  # type: ignore[attr-defined]
+        for hook in list(self._optimizer_state_dict_post_hooks.values()):
             replaced = hook(self, packed_all)
             if replaced is not None:
                 packed_all = replaced
@@ -61,7 +66,7 @@ class SavedState:
         Raises ValueError when the groups differ in number or size.
         """
         state_dict = state_dict.copy()
-        for hook in list(self._optimizer_load_state_dict_pre_hooks.values()):  # type: ignore[attr-defined]
+        for hook in list(self._optimizer_load_state_dict_pre_hooks.values()):
             replaced = hook(self, state_dict)
             if replaced is not None:
                 state_dict = replaced
@@ -77,8 +82,8 @@ class SavedState:
             loaded["params"] = group["params"]
             if "param_names" in group:
                 loaded.setdefault("param_names", group["param_names"])
-        self.__setstate__({"state": state, "param_groups": saved})  # type: ignore[operator]
-        for hook in list(self._optimizer_load_state_dict_post_hooks.values()):  # type: ignore[attr-defined]
+        self.__setstate__({"state": state, "param_groups": saved})
+        for hook in list(self._optimizer_load_state_dict_post_hooks.values()):
             hook(self)
 
     def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:

@@ -32,7 +32,9 @@ class Gathered:
 def by_kind(group: dict[str, Any]) -> Iterable[Gathered]:
     """Returns the parameters of a group that have gradients, those of one engine, device and dtype together."""
     found: dict[Kind, Gathered] = {}
-    kind = params = grads = None
+    kind: Kind | None = None
+    params: Any = None
+    grads: Any = None
     for p in group["params"]:
         g = getattr(p, "_grad", None)
         if g is None:

@@ -215,7 +215,7 @@ class ArchiveReader:
             raise _failed(f"{packed} compressed bytes claim to be {size}: refused as a decompression bomb")
 
     def _read_checksums(self) -> dict[str, int]:
-        self.checksums: dict[str, int] = {}
+        self.checksums = {}
         if CHECKSUMS not in self.records:
             return {}
         import json

@@ -27,6 +27,8 @@ class Global:
     """A name in a pickle, written where an object is meant; one object per name, so that repeats are short."""
 
     __slots__ = ("module", "name")
+    module: str
+    name: str
     _known: dict[tuple[str, str], Global] = {}
 
     def __new__(cls, module: str, name: str) -> Global:

@@ -31,7 +31,7 @@ def fill_dtype(made: np.dtype, state: Any) -> None:
     is_plain = isinstance(state, tuple) and len(state) >= 8 and state[2:5] == (None, None, None)
     if not is_plain or state[1] not in ("<", ">", "|", "=") or type(state[0]) is not int:
         raise UnpicklingError("got a structured NumPy type, expected a plain numeric one")
-    made.__setstate__((3, state[1], None, None, None, -1, -1, 0))
+    made.__setstate__((3, state[1], None, None, None, -1, -1, 0))  # type: ignore[attr-defined]  # not in NumPy's stubs
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
@@ -62,7 +62,7 @@ def fill_array(made: np.ndarray, state: Any) -> None:
         raise UnpicklingError(
             f"got a NumPy array of shape {shape} with other than {math.prod(shape) * dtype.itemsize} bytes"
         )
-    made.__setstate__((1, shape, dtype, fortran, data))
+    made.__setstate__((1, shape, dtype, fortran, data))  # type: ignore[arg-type]  # the stubs want a NumPy bool
 
 
 TABLE: dict[str, Allowed] = {"numpy.dtype": Allowed(np.dtype, _dtype), "numpy.ndarray": Allowed(np.ndarray)}

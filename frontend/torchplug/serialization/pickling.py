@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torchplug._core.device import Device
 from torchplug._core.layout import Layout, MemoryFormat
@@ -68,7 +69,10 @@ def dumps(obj: Any, table: Any, protocol: int) -> bytes:
 
 
 class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]  # the pickler in Python: the one in C checks names by import
-    dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[type, Any]] = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]
+    if TYPE_CHECKING:  # what typeshed leaves out
+        write: Callable[[bytes], Any]
+        memoize: Callable[[Any], None]
 
     def __init__(self, stream: Any, protocol: int, table: Any) -> None:
         super().__init__(stream, protocol)
@@ -121,7 +125,7 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]  # the pick
             else torch_name(obj)
         )
         if found is None:
-            super().save_global(obj, name)
+            super().save_global(obj, name)  # type: ignore[misc]  # not in typeshed
             return
         self.write(pickle.GLOBAL + f"{found[0]}\n{found[1]}\n".encode())
         self.memoize(obj)

@@ -143,7 +143,7 @@ def _table() -> dict[str, Allowed]:
         rebuilding.tensor, rebuilding.tensor_v2, rebuilding.tensor_v3, rebuilding.parameter_v1,
         rebuilding.parameter_with_state,
     ):  # fmt: skip
-        table[f"torch._utils.{function.pickled_name}"] = Allowed(function, function)  # type: ignore[attr-defined]
+        table[f"torch._utils.{function.pickled_name}"] = Allowed(function, function)  # type: ignore[union-attr]  # set by a decorator
     for storage, dtype in DTYPE_OF_STORAGE.items():
         table[f"torch.{storage}"] = Allowed(StorageType(dtype))
     table |= {f"torch.{dtype.name}": Allowed(dtype) for dtype in dt.ALL}
@@ -185,5 +185,6 @@ def _class_in(module: str, name: str) -> Any:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError:
         return None
-    is_ours = isinstance(found, type) and found.__module__.startswith("torchplug.")
-    return found if is_ours and issubclass(found, (Module, Optimizer, LRScheduler)) else None
+    if not isinstance(found, type) or not found.__module__.startswith("torchplug."):
+        return None
+    return found if issubclass(found, (Module, Optimizer, LRScheduler)) else None

@@ -312,7 +312,7 @@ def _refusal(module: str, name: str) -> str:
 
 
 _U = Unpickler
-_OPERATIONS: dict[bytes, Callable[[Unpickler], None]] = {
+_OPERATIONS: dict[bytes, Callable[[Unpickler], object]] = {
     b"\x80": _U._protocol,
     b"\x95": lambda u: u._take(8) and None,  # FRAME: a hint about buffering
     b"c": _U._global,
@@ -372,7 +372,7 @@ def globals_of(file: Any) -> set[str]:
     texts: list[str] = []
     for operation, argument, _ in pickletools.genops(file):
         if operation.name == "GLOBAL":
-            found.add(".".join(argument.split(" ", 1)))
+            found.add(".".join(str(argument).split(" ", 1)))
         elif operation.name == "STACK_GLOBAL" and len(texts) > 1:
             found.add(f"{texts[-2]}.{texts[-1]}")
         if isinstance(argument, str) and operation.name != "GLOBAL":

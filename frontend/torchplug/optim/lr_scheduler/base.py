@@ -144,7 +144,7 @@ def _watch_step(optimizer: Any) -> None:
 
     @functools.wraps(function)
     def step(*args: Any, **kwargs: Any) -> Any:
-        watched = place()
+        watched: Any = place()
         watched._opt_called = True
         return function(watched, *args, **kwargs)
 

@@ -92,8 +92,10 @@ class CyclicLR(_MomentumCycling):
         if self._scale_fn_custom is not None:
             return
         self.scale_mode = "iterations" if self.mode == "exp_range" else "cycle"
-        scales = {"triangular": _unscaled, "triangular2": _halved, "exp_range": partial(_shrunk, self.gamma)}
-        self._scale_fn_ref: Callable[[float], float] = scales[self.mode]
+        scales: dict[str, Callable[[float], float]] = {
+            "triangular": _unscaled, "triangular2": _halved, "exp_range": partial(_shrunk, self.gamma),
+        }  # fmt: skip
+        self._scale_fn_ref = scales[self.mode]
 
     def scale_fn(self, x: float) -> float:
         """Returns the height of a cycle or iteration, relative to the first."""
