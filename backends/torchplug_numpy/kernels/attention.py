@@ -53,7 +53,7 @@ def _attention_backward(
 ) -> Any:
     if needs[3] or g.dtype.char not in "fd" or not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
         return NotImplemented
-    slope = None
+    slope: Any = None
     if needs[0] or needs[1]:
         slope = np.matmul(g, value.swapaxes(-1, -2))
         flat, rows = slope.reshape(-1, slope.shape[-1]), weights.reshape(-1, slope.shape[-1])

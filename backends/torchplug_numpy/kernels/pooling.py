@@ -14,6 +14,8 @@ from torchplug_spec.backend import Array, Shape
 __all__ = ["PoolingKernels"]
 
 Span = tuple[slice, slice]
+Window = tuple[Shape, Shape, Shape, Shape]
+"""Output size, kernel, stride and padding."""
 
 
 def _span(tap: int, length: int, out: int, step: int, pad: int, gap: int) -> Span | None:
@@ -61,7 +63,7 @@ def _taps(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Shape,
     """Yields, tap by tap, the windows that have it inside and where it lies."""
     whole = (slice(None), slice(None))
     for tap in itertools.product(*(range(taps) for taps in kernel)):
-        spans = [_span(*each) for each in zip(tap, size, out, stride, padding, dilation, strict=True)]
+        spans: list[Any] = [_span(*each) for each in zip(tap, size, out, stride, padding, dilation, strict=True)]
         if None not in spans:
             yield (*whole, *(span[0] for span in spans)), (*whole, *(span[1] for span in spans))
 
@@ -114,7 +116,7 @@ def _shares(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Shap
     return (1 / total).astype(dtype)
 
 
-def _average(x: Array, size: Shape, window: tuple, include_pad: bool, divisor: int | None) -> Array:
+def _average(x: Array, size: Shape, window: Window, include_pad: bool, divisor: int | None) -> Array:
     out, kernel, stride, padding = window
     if divisor is not None:
         return np.divide(x, x.dtype.type(divisor))
@@ -133,7 +135,7 @@ def _avg_pool(
     return _average(total, size, (out_size, kernel, stride, padding), include_pad, divisor)
 
 
-def _integer_average(total: Array, size: Shape, window: tuple, include_pad: bool, divisor: int | None) -> Array:
+def _integer_average(total: Array, size: Shape, window: Window, include_pad: bool, divisor: int | None) -> Array:
     """Integers are divided as C divides them, towards zero."""
     counts = divisor if divisor is not None else np.rint(1 / _shares(size, *window, not include_pad, "d"))
     return np.trunc(total / counts).astype(total.dtype)

@@ -112,6 +112,8 @@ class Layout:
         taps at stride 1, else one for each tap."""
         run = (rows - 1) * self.wq + self.out[1]
         item = z.itemsize
+        shape: tuple[int, ...]
+        strides: tuple[int, ...]
         if self.stride == (1, 1):
             shape = (self.channels, *self.kernel, images, run)
             strides = (z.strides[1], z.strides[4] * self.dilation[0], item * self.dilation[1], z.strides[0], item)

@@ -6,7 +6,7 @@ neither promotion nor transfer is needed, results are made by slot stores, nodes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torchplug._core.declare import Sample, declare
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 Number = (bool, int, float, complex)
-Refusals = dict[str, "str | Exception"]
+Refusals = Mapping[str, "str | Exception"]
 
 
 def convert(x: Tensor, dtype: DType) -> Tensor:

@@ -153,7 +153,7 @@ def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return result if out is None else write_out(out, result, "conj_physical")
 
 
-Tensor.conj_physical_ = inplace_twin(conj)  # type: ignore[attr-defined]
+Tensor.conj_physical_ = inplace_twin(conj)  # type: ignore[method-assign]  # attached here
 
 
 @declare(samples=_number_samples, dtypes=("complex", "float"), method=False, differentiable=True)

@@ -203,8 +203,8 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
     return polygamma(n, self)
 
 
-Tensor.polygamma = _polygamma_method  # type: ignore[attr-defined]
-Tensor.polygamma_ = inplace_twin(_polygamma_method)  # type: ignore[attr-defined]
+Tensor.polygamma = _polygamma_method  # type: ignore[method-assign, assignment]  # attached here
+Tensor.polygamma_ = inplace_twin(_polygamma_method)  # type: ignore[method-assign]  # attached here
 
 
 def _mvlgamma_errors() -> Iterable[Sample]:

@@ -53,7 +53,8 @@ def _mapped(F: Any, places: Any, length: int, padding_mode: str, align_corners: 
 
 def _spots(F: Any, size: Sequence[int], places: Sequence[Any]) -> tuple[Any, Any]:
     """Returns which whole places (N, points) are inside, and where the nearest inside lie in a flat (N, *size)."""
-    inside, flat = None, None
+    inside: Any = None
+    flat: Any = None
     for place, length in zip(places, size, strict=True):
         fits = F.bitwise_and(F.less_equal(0, place), F.less_equal(place, length - 1))
         inside = fits if inside is None else F.bitwise_and(inside, fits)
@@ -86,9 +87,10 @@ def _unread(F: Any, g: Any, size: Sequence[int], places: Sequence[Any]) -> Any:
 
 def _linear(F: Any, x: Any, places: Sequence[Any]) -> Any:
     floors = [F.floor(place) for place in places]
-    total = None
+    total: Any = None
     for corner in itertools.product((0, 1), repeat=len(places)):
-        weight, spots = None, []
+        weight: Any = None
+        spots = []
         for place, floor, side in zip(places, floors, corner, strict=True):
             share = F.subtract(place, floor)
             share = share if side else F.subtract(1.0, share)

@@ -224,10 +224,6 @@ def put_at(target: Tensor, index: Tensor, dims: Shape, value: Tensor, accumulate
     return assign(target, PUT(shadow(target), value, array_of(index), dims, accumulate))
 
 
-Tensor.__getitem__ = __getitem__  # type: ignore[method-assign]
-Tensor.__setitem__ = __setitem__  # type: ignore[method-assign]
-
-
 def index_put_(self: Tensor, indices: Sequence[Any], values: Tensor, accumulate: bool = False) -> Tensor:
     """Writes (or adds) `values` at the places the index tensors name, None for a whole dimension; returns self."""
     key = tuple(slice(None) if index is None else index for index in indices)
@@ -252,4 +248,5 @@ def index_put(input: Tensor, indices: Sequence[Any], values: Tensor, accumulate:
     return index_put_(input.clone(), indices, values, accumulate)
 
 
-Tensor.index_put_ = index_put_  # type: ignore[attr-defined]
+for _method in (__getitem__, __setitem__, index_put_):
+    setattr(Tensor, _method.__name__, _method)

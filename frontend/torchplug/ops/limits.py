@@ -346,7 +346,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return where(condition, self, other)
 
 
-Tensor.where = _where_method  # type: ignore[attr-defined]
+Tensor.where = _where_method  # type: ignore[method-assign, assignment]  # attached here
 
 
 # ---- nan_to_num ------------------------------------------------------------------------------------------------------

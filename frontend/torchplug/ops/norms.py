@@ -163,7 +163,7 @@ def norm(
         )
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
-    result = vector_norm(input, 2 if p is None or p == "fro" else p, dim, keepdim, dtype=dtype)
+    result = vector_norm(input, 2 if p is None or isinstance(p, str) else p, dim, keepdim, dtype=dtype)
     return result if out is None else write_out(out, result, "norm")
 
 

@@ -113,8 +113,9 @@ def _pow(input: Any, exponent: Any) -> Tensor:
     if whole and exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     if common is dt.bool_:
-        return _bool_power(input, exponent)
-    return POW_NUMBER(convert(input, common), int(exponent) if whole else exponent)
+        return _bool_power(input, exponent)  # type: ignore[arg-type]  # one of both is a tensor
+    base = convert(input, common)  # type: ignore[arg-type]  # one of both is a tensor
+    return POW_NUMBER(base, int(exponent) if whole else exponent)
 
 
 def _bool_power(input: Tensor, exponent: bool) -> Tensor:
@@ -134,8 +135,8 @@ def _pow_samples(make: Any) -> Iterable[Sample]:
     yield Sample(base, base.reshape(-1)[0])
     yield Sample(2, abs(make(3)))
     if base.dtype.kind in "fc":
-        for exponent in (0.5, -1, -0.5, -2, 2.5, 4):
-            yield Sample(base, exponent)
+        for power in (0.5, -1, -0.5, -2, 2.5, 4):
+            yield Sample(base, power)
         yield Sample(base * 0, base * 0)
 
 
@@ -192,7 +193,7 @@ def _float_power_in_place(input: Tensor, exponent: Any) -> Tensor:
     return result
 
 
-Tensor.float_power_ = inplace_twin(_float_power_in_place)  # type: ignore[attr-defined]
+Tensor.float_power_ = inplace_twin(_float_power_in_place)  # type: ignore[method-assign]  # attached here
 
 
 # ---- roots and squares -----------------------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ reciprocal = unary(
     """Returns 1 / input.""",
     floats=True,
     dtypes=("float", "complex", "int"),
-    samples=lambda make: [Sample(abs(make(3, 4)) + 1), Sample(-abs(make()) - 1), Sample(make(2, 0))],
+    samples=lambda make: [Sample(abs(make(3, 4)) + 1), Sample((-abs(make(1)) - 1).reshape(())), Sample(make(2, 0))],
 )
 
 _square = unary(

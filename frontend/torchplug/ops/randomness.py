@@ -335,5 +335,5 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     return self
 
 
-Tensor.random_ = random_  # type: ignore[attr-defined]
-Tensor.bernoulli_ = bernoulli_  # type: ignore[attr-defined]
+for _method in (random_, bernoulli_):
+    setattr(Tensor, _method.__name__, _method)

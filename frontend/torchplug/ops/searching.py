@@ -219,7 +219,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     low, high = float(min), float(max)
-    if low == high and math.prod(shape_of(input)):
+    if low == high and 0 not in shape_of(input):
         low, high = float(input.min()), float(input.max())
     if low > high:
         raise RuntimeError("torch.histc: max must be larger than min")

@@ -79,14 +79,14 @@ def _lines(name: str, input: Tensor, dim: int | None) -> Tensor:
 def _order(lines: Tensor) -> Tensor:
     """Returns the lexicographic order of rows: stable sorts by the last column first."""
     count, width = shape_of(lines)
-    order = lines[:, width - 1].argsort(stable=True) if width else None
+    if not width:
+        from torchplug.ops.creation import arange
+
+        return arange(count, device=lines.device)
+    order = lines[:, width - 1].argsort(stable=True)
     for column in range(width - 2, -1, -1):
         order = order.index_select(0, lines[:, column].index_select(0, order).argsort(stable=True))
-    if order is not None:
-        return order
-    from torchplug.ops.creation import arange
-
-    return arange(count, device=lines.device)
+    return order
 
 
 def _runs(lines: Tensor) -> tuple[Tensor, Tensor, Tensor]:
