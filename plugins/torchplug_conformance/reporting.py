@@ -33,7 +33,7 @@ class Reporter:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the result of a test that ran a case."""
-        facts = dict(report.user_properties).get(PROPERTY)
+        facts: Any = dict(report.user_properties).get(PROPERTY)
         if facts is not None and (report.when == "call" or report.failed):
             self.results.append(Result(**facts, seconds=report.duration))
 

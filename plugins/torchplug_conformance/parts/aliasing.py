@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ NO_VIEW = "view size is not compatible with input tensor's size and stride"
 def cases(subject: Subject) -> Iterator[Case]:
     most = None if "mutable" in subject.capabilities else SAMPLES_WITHOUT_STRIDES
     for name, call, lines in declared_calls(subject, first_dtype, most):
-        yield Case("aliasing", name, lambda call=call: check(subject, call), lines)
+        yield Case("aliasing", name, partial(check, subject, call), lines)
     yield from view_cases(subject)
 
 

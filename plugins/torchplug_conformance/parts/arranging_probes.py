@@ -103,8 +103,8 @@ def _shapes(make: Maker, dtype: DType) -> Iterator[Probe]:
     for axes in ((2, 0, 1), (0, 1, 2), (1, 0, 2)):
         yield Probe("permute_dims", (x, axes), x.transpose(axes), dtype)
     row = make(1, 3)
-    for shape in ((4, 3), (2, 1, 3), (0, 3), (1, 3)):
-        yield Probe("broadcast_to", (row, shape), np.broadcast_to(row, shape), dtype)
+    for wide in ((4, 3), (2, 1, 3), (0, 3), (1, 3)):
+        yield Probe("broadcast_to", (row, wide), np.broadcast_to(row, wide), dtype)
     scalar = make()
     yield Probe("broadcast_to", (scalar, (2, 2)), np.broadcast_to(scalar, (2, 2)), dtype)
     for axis in (0, 1, 2):
@@ -118,7 +118,8 @@ def _shapes(make: Maker, dtype: DType) -> Iterator[Probe]:
 def _creation(dtype: DType) -> Iterator[Probe]:
     if dtype.kind == "bool" or dtype.is_complex:
         return
-    ranges = [(0, 5, 1), (2, 9, 3), (3, 3, 1)] + ([(5, 0, -2), (-3, 3, 2)] if dtype.is_signed else [])
+    ranges: list[tuple[float, float, float]] = [(0, 5, 1), (2, 9, 3), (3, 3, 1)]
+    ranges += [(5, 0, -2), (-3, 3, 2)] if dtype.is_signed else []
     ranges += [(0.0, 1.0, 0.25), (1.5, -1.0, -0.5)] if dtype.is_floating_point else []
     for start, stop, step in ranges:
         count = max(0, math.ceil((stop - start) / step))

@@ -53,7 +53,12 @@ def _hook() -> Any:
     x = _leaf()
     y = x * 3
     seen: list[Any] = []
-    y.register_hook(lambda g: seen.append(g.clone()) or g * 2)
+
+    def double(g: Any) -> Any:
+        seen.append(g.clone())
+        return g * 2
+
+    y.register_hook(double)
     y.retain_grad()
     y.sum().backward()
     return seen, x.grad, y.grad

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,13 @@ def cases(subject: Subject) -> Iterator[Case]:
         if capability in subject.capabilities:
             if capability in CLAIMS:
                 check = CLAIMS[capability]
-                yield Case("capabilities", f"{capability}-works", lambda check=check: check(subject.engine.backend))
+                yield Case("capabilities", f"{capability}-works", partial(check, subject.engine.backend))
             continue
         for name, program in REFUSALS.get(capability, {}).items():
             yield Case(
                 "capabilities",
                 f"{capability}-refused-by-{name}",
-                lambda capability=capability, program=program: check_refusal(subject, capability, program),
+                partial(check_refusal, subject, capability, program),
             )
 
 

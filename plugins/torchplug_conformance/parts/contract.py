@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,9 @@ def cases(subject: Subject) -> Iterator[Case]:
             continue
         for number, probe in enumerate(_probes(dtype)):
             name = f"{probe.function}-{dtype.name}-{number}"
-            yield Case("contract", name, lambda probe=probe: check(subject, probe), _reproduction(subject, probe))
-        yield Case("contract", f"transfer-{dtype.name}", lambda dtype=dtype: check_transfer(subject, dtype))
-        yield Case("contract", f"astype-{dtype.name}", lambda dtype=dtype: check_casts(subject, dtype))
+            yield Case("contract", name, partial(check, subject, probe), _reproduction(subject, probe))
+        yield Case("contract", f"transfer-{dtype.name}", partial(check_transfer, subject, dtype))
+        yield Case("contract", f"astype-{dtype.name}", partial(check_casts, subject, dtype))
     yield Case("contract", "indexing", lambda: check_indexing(subject))
     yield Case("contract", "devices", lambda: check_devices(subject))
     yield Case("contract", "inputs-stay", lambda: check_inputs_stay(subject))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from torchplug._core.declare import Declaration
 from torchplug_conformance.calls import Call
@@ -20,7 +21,7 @@ SAMPLES = 1
 
 def cases(subject: Subject) -> Iterator[Case]:
     for name, call, lines in declared_calls(subject, all_dtypes, SAMPLES):
-        yield Case("dtype", name, lambda call=call: check(subject, call), lines)
+        yield Case("dtype", name, partial(check, subject, call), lines)
 
 
 def all_dtypes(declaration: Declaration) -> Sequence[DType]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from torchplug._core.declare import DECLARATIONS
 from torchplug_conformance.calls import Call
@@ -18,7 +19,7 @@ def cases(subject: Subject) -> Iterator[Case]:
         for number, sample in enumerate(declaration.errors() if declaration.errors is not None else ()):
             call = Call(declaration, sample, dt.float32)
             name = f"{declaration.family}-{declaration.name}-{number}"
-            yield Case("errors", name, lambda call=call: check(subject, call), _reproduction(subject, call, number))
+            yield Case("errors", name, partial(check, subject, call), _reproduction(subject, call, number))
 
 
 def check(subject: Subject, call: Call) -> Iterator[str]:

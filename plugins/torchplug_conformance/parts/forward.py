@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from torchplug._core.declare import Declaration
 from torchplug_conformance.calls import Call, Outcome
@@ -25,7 +26,7 @@ def primary_dtypes(declaration: Declaration) -> Sequence[DType]:
 
 def cases(subject: Subject) -> Iterator[Case]:
     for name, call, lines in declared_calls(subject, primary_dtypes):
-        yield Case("forward", name, lambda call=call: check(subject, call), lines)
+        yield Case("forward", name, partial(check, subject, call), lines)
 
 
 def check(subject: Subject, call: Call) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -32,7 +33,7 @@ differ by STEP times the second derivative."""
 def cases(subject: Subject) -> Iterator[Case]:
     for name, call, lines in declared_calls(subject, smooth_dtypes):
         if call.declaration.differentiable and arrays_in(call.arguments):
-            yield Case("gradient", name, lambda call=call: check(subject, call), lines)
+            yield Case("gradient", name, partial(check, subject, call), lines)
 
 
 def smooth_dtypes(declaration: Declaration) -> Sequence[DType]:

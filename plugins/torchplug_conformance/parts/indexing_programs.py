@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ ACTIONS: dict[str, Callable[[str], Any]] = {
     "gradient_of_write": _gradient_of_write,
 }
 INDEXING_PROGRAMS: dict[str, Callable[[], Any]] = {
-    f"{action}-{key}": (lambda action=action, key=key: ACTIONS[action](key)) for action in ACTIONS for key in KEYS
+    f"{action}-{key}": partial(ACTIONS[action], key) for action in ACTIONS for key in KEYS
 }
 INDEXING_PROGRAMS["accumulate"] = _accumulate
 """Every action with every kind of index."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from torchplug_conformance.calls import Outcome, attempt
@@ -32,7 +33,7 @@ def cases(subject: Subject) -> Iterator[Case]:
             f'with on_backend("{subject.name}"):',
             f'    print(PROGRAMS["{name}"]())',
         )
-        yield Case("programs", name, lambda name=name: check(subject, name), lines)
+        yield Case("programs", name, partial(check, subject, name), lines)
 
 
 def check(subject: Subject, name: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def recorded_cases(
             f'with torchplug.use_backend("{subject.name}"):',
             f'    print({run.__name__}(torchplug, "{name}"))',
         )
-        yield Case(part, name, lambda name=name: check(subject, table, run, name, relative), lines)
+        yield Case(part, name, partial(check, subject, table, run, name, relative), lines)
 
 
 def check(subject: Subject, table: str, run: Callable[[Any, str], Any], name: str, relative: float) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,10 @@ def cases(subject: Subject) -> Iterator[Case]:
         return
     for name, call, lines in declared_calls(subject, first_dtype, SAMPLES):
         if arrays_in(call.arguments):
-            yield Case("replay", name, lambda call=call: check(subject, call), lines)
+            yield Case("replay", name, partial(check, subject, call), lines)
     for name in REPLAY_PROGRAMS:
         lines = _reproduction(subject, name)
-        yield Case("replay", f"programs-{name}", lambda name=name: check_program(subject, name), lines)
+        yield Case("replay", f"programs-{name}", partial(check_program, subject, name), lines)
 
 
 def check(subject: Subject, call: Call) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,10 +110,10 @@ def _moves() -> Any:
 
 
 TENSOR_PROGRAMS: dict[str, Callable[[], Any]] = {
-    **{f"{name}-with-number": (lambda name=name: _with_number(name)) for name in _ARITHMETIC},
-    **{f"{name}-with-tensor": (lambda name=name: _with_tensor(name)) for name in _ARITHMETIC},
-    **{name: (lambda name=name: _bitwise(name)) for name in _BITWISE},
-    **{name: (lambda name=name: _inplace(name)) for name in _INPLACE},
+    **{f"{name}-with-number": partial(_with_number, name) for name in _ARITHMETIC},
+    **{f"{name}-with-tensor": partial(_with_tensor, name) for name in _ARITHMETIC},
+    **{name: partial(_bitwise, name) for name in _BITWISE},
+    **{name: partial(_inplace, name) for name in _INPLACE},
     "matmul": lambda: (_floats() @ _floats().t(), _floats() @ _floats()[0], _ints() @ _ints().t()),
     "negative": lambda: (-_floats(), +_floats(), abs(_floats()), -_ints()),
     "promotions": _promotions,

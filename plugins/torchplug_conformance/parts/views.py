@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def view_cases(subject: Subject) -> Iterator[Case]:
                 f'with on_backend("{subject.name}"):',
                 f'    print(written_through("{view}", "{write}"))',
             )
-            yield Case("aliasing", f"views-{view}-{write}", lambda v=view, w=write: _check(subject, v, w), lines)
+            yield Case("aliasing", f"views-{view}-{write}", partial(_check, subject, view, write), lines)
 
 
 def _check(subject: Subject, view: str, write: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ LAYERS: dict[str, Recipe] = {
     "Sequential": (lambda nn: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.BatchNorm1d(5), nn.Linear(5, 2)), (ROWS,)),
 }
 ACTIVATIONS: dict[str, Recipe] = {
-    name: (lambda nn, name=name: getattr(nn, name)(), (ROWS,))
+    name: (methodcaller(name), (ROWS,))
     for name in (
         "CELU", "ELU", "GELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU", "LogSigmoid",
         "Mish", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
