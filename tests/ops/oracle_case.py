@@ -45,7 +45,8 @@ class Side:
         self.convert = convert
 
     def seeded(self, function: Callable[[], Any]) -> Outcome:
-        self.library.manual_seed(0)
+        # The generator of the CPU alone: PyTorch's manual_seed also looks for every kind of accelerator.
+        self.library.default_generator.manual_seed(0)
         return attempt(function)
 
 
