@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -137,26 +139,32 @@ def test_the_default_dtype_reaches_the_workers() -> None:
         torchplug.set_default_dtype(torchplug.float32)
 
 
+DRAWS_OF_PYTORCH = """
+import json, random
+import numpy, torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+class Draws(Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        me = get_worker_info()
+        drawn = torch.rand(()).item(), random.random(), float(numpy.random.rand())
+        return (index, me.id, me.seed, torch.initial_seed(), *drawn)
+
+torch.manual_seed(9)
+print(json.dumps(list(DataLoader(Draws(), None, num_workers=2, multiprocessing_context="fork"))))
+"""
+"""A process of its own: PyTorch's workers are forked, which a process with JAX in it does not survive."""
+
+
 def test_seeds_and_draws_in_workers_are_pytorchs() -> None:
-    torch = pytest.importorskip("torch")
-    data = pytest.importorskip("torch.utils.data")
+    pytest.importorskip("torch")
     torchplug.manual_seed(9)
     ours = [tuple(sample) for sample in DataLoader(datasets.Draws(), None, num_workers=2)]
-
-    class Draws(data.Dataset):  # type: ignore[misc,name-defined]  # PyTorch forks here: a local class will do
-        def __len__(self) -> int:
-            return 8
-
-        def __getitem__(self, index: int) -> Any:
-            import random
-
-            me = data.get_worker_info()
-            drawn = torch.rand(()).item(), random.random(), float(np.random.rand())
-            return (index, me.id, me.seed, torch.initial_seed(), *drawn)
-
-    torch.manual_seed(9)
-    theirs = [tuple(sample) for sample in data.DataLoader(Draws(), None, num_workers=2, multiprocessing_context="fork")]
-    assert ours == theirs
+    done = subprocess.run([sys.executable, "-c", DRAWS_OF_PYTORCH], capture_output=True, text=True, check=True)
+    assert ours == [tuple(sample) for sample in json.loads(done.stdout)]
 
 
 RECORDED_SEEDS = [
