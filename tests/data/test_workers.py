@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import loader_datasets as datasets
-import numpy as np
 import pytest
 
 import torchplug
