@@ -57,6 +57,9 @@ class Model(nn.Module):
 
 model = Model()
 assert_type(model.layer.weight, Tensor)
+assert_type(torch.nn.Linear(2, 3)(x), Tensor)
+assert_type(model(x), Tensor)
+torch.compile(model)(x)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 assert_type(optimizer, SGD)
 torch.optim.lr_scheduler.StepLR(optimizer, 30)
@@ -87,6 +90,7 @@ WRONG = {
     "torch.special.erg(x)": ("attr-defined", "erg"),
     "torch.nn.Liner(1, 2)": ("attr-defined", "Liner"),
     "torch.nn.Linear('1', 2)": ("arg-type", "str"),
+    "torch.nn.Linear(1, 2)('1')": ("arg-type", "str"),
 }
 
 
