@@ -332,6 +332,10 @@ VIEWS = {
     "split": lambda x: x.split(3, 1)[1], "chunk": lambda x: x.chunk(2)[1], "unbind": lambda x: x.unbind(1)[2],
     "narrow": lambda x: x.narrow(1, 2, 3), "diagonal": lambda x: x.diagonal(1), "unfold": lambda x: x.unfold(1, 2, 2),
     "as_strided": lambda x: x.as_strided((3, 2), (6, 2), 1), "detach": lambda x: x.detach(), "data": lambda x: x.data,
+    "t": lambda x: x.t(), "movedim": lambda x: x.movedim(0, 1), "unsqueezed": lambda x: x[:1].unsqueeze(0).squeeze(0),
+    "tensor_split": lambda x: x.tensor_split(3, 1)[2], "view_as": lambda x: x.view_as(torch.empty(3, 8)), "select": lambda x: x.select(1, 4),
+    "view_as_complex": lambda x: torch.view_as_complex(x.view(4, 3, 2)).transpose(0, 1).imag,
+    "view_as_real": lambda x: torch.view_as_real(torch.view_as_complex(x.view(4, 3, 2)))[1],
 }  # fmt: skip
 WRITES = {
     "add_": lambda y, v: y.add_(v), "setitem": lambda y, v: y.__setitem__(Ellipsis, v), "copy_": lambda y, v: y.copy_(v.expand(y.shape)),
