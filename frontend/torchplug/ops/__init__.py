@@ -3,8 +3,8 @@
 import importlib
 
 FAMILIES = (
-    "structure", "arithmetic", "views", "splitting", "creation", "from_data", "filling", "powers", "ternary", "exponential",
-    "complex_numbers", "trigonometry", "rounding", "comparison", "limits", "reductions", "extremes", "moments",
+    "structure", "arithmetic", "views", "complex_views", "splitting", "creation", "from_data", "filling", "powers", "ternary",
+    "exponential", "complex_numbers", "trigonometry", "rounding", "comparison", "limits", "reductions", "extremes", "moments",
     "gathering", "indexing", "masking", "scattering", "scans", "joining", "repeating", "grids", "ordering", "quantiles", "searching", "unique",
     "polynomial", "error_functions", "gamma_functions", "bessel", "special_functions", "products", "linear",
     "einsum", "norms", "triangles", "softmax", "activations", "losses", "class_losses", "margin_losses", "ctc",

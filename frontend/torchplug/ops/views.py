@@ -15,9 +15,9 @@ from torchplug._core.tensor import Tensor, alias, geometry_of, shape_of
 from torchplug_spec import DType
 
 __all__ = [
-    "as_strided", "contiguous", "detach", "diagonal", "expand", "expand_as", "flatten", "imag", "movedim", "narrow",
-    "permute", "ravel", "real", "reshape", "select", "squeeze", "swapaxes", "t", "transpose",
-    "unflatten", "unfold", "unsqueeze", "view", "view_as", "view_as_complex", "view_as_real",
+    "as_strided", "contiguous", "detach", "diagonal", "expand", "expand_as", "flatten", "movedim", "narrow",
+    "permute", "ravel", "reshape", "select", "squeeze", "swapaxes", "t", "transpose",
+    "unflatten", "unfold", "unsqueeze", "view", "view_as",
 ]  # fmt: skip
 
 INDEX = ViewOp("slice", lenses.INDEX, ("key",), node="SliceBackward0")
@@ -33,10 +33,6 @@ EXPAND = ViewOp("expand", lenses.EXPAND, ("shape",))
 DIAGONAL = ViewOp("diagonal", lenses.DIAGONAL, ("shift", "dim1", "dim2"))
 UNFOLD = ViewOp("unfold", lenses.UNFOLD, ("dim", "length", "step"))
 AS_STRIDED = ViewOp("as_strided", lenses.AS_STRIDED, ("size", "stride", "offset"))
-VIEW_AS_REAL = ViewOp("view_as_real", lenses.VIEW_AS_REAL, ())
-VIEW_AS_COMPLEX = ViewOp("view_as_complex", lenses.VIEW_AS_COMPLEX, ())
-PART = ViewOp("real", lenses.PART, ("part",))
-IMAG_PART = ViewOp("imag", lenses.PART, ("part",))
 ALIAS = ViewOp("alias", lenses.RESHAPE, ("shape",))
 CLONE = Op(
     "clone",
@@ -51,8 +47,6 @@ TENSOR_SPACE.slice = INDEX
 TENSOR_SPACE.permute_dims = PERMUTE
 TENSOR_SPACE.broadcast_to = lambda x, shape: x if shape_of(x) == shape else EXPAND(x, shape)
 TENSOR_SPACE.copy = CLONE
-TENSOR_SPACE.view_as_real = VIEW_AS_REAL
-TENSOR_SPACE.view_as_complex = VIEW_AS_COMPLEX
 
 
 def _view_samples(make: Any) -> Iterable[Sample]:
@@ -457,53 +451,4 @@ def detach(input: Tensor) -> Tensor:
     return alias(input)
 
 
-@declare(op=VIEW_AS_REAL, dtypes=("complex",), samples=lambda make: [Sample(make(2, 3))], method=False)
-def view_as_real(input: Tensor) -> Tensor:
-    """Returns a view of a complex tensor as real, with the parts in a last dimension of length 2."""
-    if not input._kind.dtype.is_complex:
-        raise RuntimeError("view_as_real is only supported for complex tensors")
-    return VIEW_AS_REAL(input, dtype=input._kind.dtype.to_real())
-
-
-@declare(op=VIEW_AS_COMPLEX, samples=lambda make: [Sample(make(3, 2))], method=False)
-def view_as_complex(input: Tensor) -> Tensor:
-    """Returns a view of a float tensor whose last dimension of length 2 holds the parts of complex numbers."""
-    dtype = input._kind.dtype
-    if not dtype.is_floating_point:
-        raise RuntimeError(
-            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
-            f"{_name(dtype)}"
-        )
-    size, stride, offset = geometry_of(input)
-    if not size or size[-1] != 2:
-        raise RuntimeError(
-            "Tensor must have a last dimension of size 2" if size else "Input tensor must have one or more dimensions"
-        )
-    if stride[-1] != 1:
-        raise RuntimeError("Tensor must have a last dimension with stride 1")
-    if any(step % 2 for step in stride[:-1]):
-        raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
-    if offset % 2:
-        raise RuntimeError("Tensor must have a storage_offset divisible by 2")
-    return VIEW_AS_COMPLEX(input, dtype=dtype.to_complex())
-
-
-@declare(op=PART, method=False, dtypes=("complex",), samples=lambda make: [Sample(make(3))])
-def real(input: Tensor) -> Tensor:
-    """Returns a view of the real part; a real tensor as it is."""
-    dtype = input._kind.dtype
-    return PART(input, 0, dtype=dtype.to_real()) if dtype.is_complex else input
-
-
-@declare(op=IMAG_PART, method=False, dtypes=("complex",), samples=lambda make: [Sample(make(3))])
-def imag(input: Tensor) -> Tensor:
-    """Returns a view of the imaginary part of a complex tensor."""
-    dtype = input._kind.dtype
-    if not dtype.is_complex:
-        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return IMAG_PART(input, 1, dtype=dtype.to_real())
-
-
-TENSOR_SPACE.real = real
-TENSOR_SPACE.imag = imag
 TENSOR_SPACE.reshape = lambda x, shape: x if shape_of(x) == shape else reshape(x, shape)
