@@ -14,11 +14,13 @@ __all__ = [
     "Geometry",
     "contiguous",
     "contiguous_strides",
+    "dense_strides",
     "diagonal",
     "expand",
     "index",
     "index_map",
     "is_contiguous",
+    "memory_order",
     "overlaps",
     "permute",
     "reshape",
@@ -61,6 +63,34 @@ def is_contiguous(size: Shape, stride: Shape) -> bool:
 def overlaps(size: Shape, stride: Shape) -> bool:
     """Says whether two indices surely share a place: a dimension longer than 1 with stride 0."""
     return 0 not in size and any(length > 1 and place == 0 for length, place in zip(size, stride, strict=True))
+
+
+def memory_order(size: Shape, stride: Shape) -> Shape:
+    """Returns the dimensions from the largest step in memory to the smallest, the order in which PyTorch fills a tensor.
+
+    A stride of 0 says nothing of its dimension, which then stays behind those after it; so do equal strides, unless the
+    dimension is longer.
+    """
+    order = list(range(len(size) - 1, -1, -1))
+    for start in range(1, len(order)):
+        place = start
+        for before in range(start - 1, -1, -1):
+            inner, outer = order[before], order[place]
+            step, other = stride[inner], stride[outer]
+            if step == 0 or other == 0 or (step == other and size[inner] <= size[outer]):
+                continue
+            if step < other:
+                break
+            order[before], order[place] = outer, inner
+            place = before
+    return tuple(reversed(order))
+
+
+def dense_strides(size: Shape, stride: Shape) -> Shape:
+    """Returns the strides of a fresh tensor made like another: without gaps, in the order of its memory."""
+    order = memory_order(size, stride)
+    packed = contiguous_strides(tuple(size[dim] for dim in order))
+    return tuple(packed[order.index(dim)] for dim in range(len(size)))
 
 
 def index(geometry: Geometry, key: tuple[int | slice | None, ...]) -> Geometry:

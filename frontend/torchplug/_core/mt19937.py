@@ -176,17 +176,23 @@ class HostGenerator:
         """Returns standard normal numbers, as `torch.randn` does; each part of a complex number has variance 1/2."""
         return self.normal(shape, dtype)
 
-    def normal(self, shape: Shape, dtype: DTypeLike = np.float32, mean: float = 0.0, std: float = 1.0) -> Array:
-        """Returns normal numbers, as `Tensor.normal_` does. Raises RuntimeError for a negative `std`."""
+    def normal(
+        self, shape: Shape, dtype: DTypeLike = np.float32, mean: float = 0.0, std: float = 1.0, one_by_one: bool = False
+    ) -> Array:
+        """Returns normal numbers, as `Tensor.normal_` does: in blocks, or `one_by_one` as for memory with gaps.
+
+        Raises RuntimeError for a negative `std`.
+        """
         if not std >= 0.0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
         dtype = np.dtype(dtype)
         if dtype in _REAL_PARTS:
-            parts = self.normal(2 * _count(shape), _REAL_PARTS[dtype], mean, std / math.sqrt(2.0))
+            parts = self.normal(2 * _count(shape), _REAL_PARTS[dtype], mean, std / math.sqrt(2.0), one_by_one)
             return parts.view(dtype).reshape(shape)
         floating(dtype, "normal_kernel_cpu")
         count = _count(shape)
-        values: Array = self._stream.normals(count) if count < 16 else self._normal_blocks(count, dtype)
+        one_by_one = one_by_one or count < 16
+        values: Array = self._stream.normals(count) if one_by_one else self._normal_blocks(count, dtype)
         if std != 1.0:
             values *= std
         values += mean
@@ -360,18 +366,23 @@ class HostGenerator:
             order = choices.inside_out_permutation(self._stream.wide(n))
         return distributions.narrow(order, dtype)
 
-    def multinomial(self, weights: Array, num_samples: int, replacement: bool = False) -> Array:
+    def multinomial(
+        self, weights: Array, num_samples: int, replacement: bool = False, order: tuple[int, ...] | None = None
+    ) -> Array:
         """Returns indices drawn with the given weights, as `torch.multinomial` does.
 
         Shape: weights (categories,) or (rows, categories), result int64 (num_samples,) or (rows, num_samples). Without
-        replacement, categories of equal priority (those of weight 0) come in order of index.
+        replacement, categories of equal priority (those of weight 0) come in order of index. `order`: the dimensions of
+        the weights as they lie in memory, those of the largest steps first.
         Raises RuntimeError, with PyTorch's sentence, for weights or a number of samples that cannot be drawn.
         """
         choices.check_multinomial(weights, num_samples, replacement)
         if weights.size == 0:
             return np.empty((*weights.shape[:-1], num_samples), np.int64)
         if choices.is_race(num_samples, replacement):
-            return choices.without_replacement(weights, self.exponential(weights.shape, weights.dtype), num_samples)
+            order = order or tuple(range(weights.ndim))
+            drawn = self.exponential(weights.transpose(order).shape, weights.dtype).transpose(np.argsort(order))
+            return choices.without_replacement(weights, drawn, num_samples)
         uniform = self._stream.doubles(weights.size // weights.shape[-1] * num_samples)
         return choices.with_replacement(weights, uniform.reshape(*weights.shape[:-1], num_samples))
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from torchplug._core.device import Device, as_device
 from torchplug._core.mt19937 import HostGenerator
-from torchplug._core.tensor import Tensor, wrap
+from torchplug._core.tensor import Tensor, laid_out, memory_order, shape_of, wrap
 from torchplug._core.tracing import current_trace
 from torchplug_spec import dtypes as dt
 
 __all__ = [
-    "Generator", "default_generator", "draw", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state",
+    "Generator", "default_generator", "draw", "draw_like", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state",
 ]  # fmt: skip
 
 
@@ -114,6 +114,18 @@ def draw(kind: Any, generator: Generator | None, method: str, *args: Any) -> Ten
     if trace is not None:
         return wrap(trace.host_input(kind, host, method, args), kind)
     return wrap(kind.F.from_numpy(getattr(host, method)(*args), kind.native_device), kind)
+
+
+def draw_like(x: Tensor, kind: Any, generator: Generator | None, method: str, *args: Any) -> Tensor:
+    """Returns a tensor of the size of `x`, its numbers drawn in the order in which the elements of `x` lie in memory.
+
+    `args` follow the size in the call of the method.
+    """
+    order = memory_order(x)
+    shape = shape_of(x)
+    if order is None:
+        return draw(kind, generator, method, shape, *args)
+    return laid_out(draw(kind, generator, method, tuple(shape[dim] for dim in order), *args), order)
 
 
 def manual_seed(seed: int) -> Generator:

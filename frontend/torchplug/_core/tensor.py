@@ -23,8 +23,11 @@ __all__ = [
     "alias",
     "array_of",
     "cell_of",
+    "laid_out",
     "make_view",
+    "memory_order",
     "strided_view",
+    "strides_of",
     "wrap",
     "write",
     "write_slice",
@@ -178,6 +181,31 @@ def geometry_of(tensor: Tensor) -> geo.Geometry:
     if tensor._cell is None:
         return geo.contiguous(tuple(array.shape))
     return _keep_geometry(tensor)
+
+
+def strides_of(tensor: Tensor) -> tuple[int, ...]:
+    """Returns the strides in elements, without making a storage."""
+    if tensor._kind.mutable:
+        array = array_of(tensor)
+        return tuple(tensor._kind.F.strides_of(array)) if array.ndim else ()
+    return geometry_of(tensor)[1] if tensor._cell is not None else geo.contiguous_strides(tuple(tensor._array.shape))
+
+
+def memory_order(tensor: Tensor) -> tuple[int, ...] | None:
+    """Returns the dimensions from the largest step in memory to the smallest, None for those of a tensor in C order."""
+    if tensor._kind.mutable:
+        if tensor._kind.F.reshapes_in_place(array_of(tensor)):
+            return None
+    elif tensor._cell is None:
+        return None
+    order = geo.memory_order(shape_of(tensor), strides_of(tensor))
+    return None if order == tuple(range(len(order))) else order
+
+
+def laid_out(made: Tensor, order: tuple[int, ...]) -> Tensor:
+    """Returns a fresh tensor whose dimensions are in memory order with the dimensions in place."""
+    places = tuple(order.index(dim) for dim in range(len(order)))
+    return wrap(made._kind.F.permute_dims(made._array, places), made._kind)
 
 
 def _keep_geometry(tensor: Tensor) -> geo.Geometry:

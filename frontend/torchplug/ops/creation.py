@@ -12,10 +12,10 @@ from torchplug._core.declare import declare
 from torchplug._core.device import resolve
 from torchplug._core.dims import as_shape
 from torchplug._core.kind import Kind
-from torchplug._core.layout import Layout
+from torchplug._core.layout import Layout, preserve_format
 from torchplug._core.modes import default_dtype
 from torchplug._core.promotion import scalar_dtype
-from torchplug._core.tensor import Tensor, shape_of, wrap
+from torchplug._core.tensor import Tensor, laid_out, memory_order, shape_of, wrap
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
@@ -161,12 +161,21 @@ def _like_factory(name: str, value: float, doc: str) -> Any:
         pin_memory: bool = False,
     ) -> Tensor:
         kind = kind_like(input, dtype, device)
-        return finish(kind.F.full(shape_of(input), value, kind.dtype, kind.native_device), kind, requires_grad)
+        return finish(_filled_like(input, kind, value, memory_format), kind, requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.__module__ = "torchplug"
     return declare(method=False)(function)
+
+
+def _filled_like(input: Tensor, kind: Kind, value: Any, memory_format: Any) -> Any:
+    """Returns the array of a number repeated over the size of `input`, its elements in the order of those in memory."""
+    shape = shape_of(input)
+    order = memory_order(input) if kind.mutable and memory_format in (None, preserve_format) else None
+    if order is None:
+        return _full(kind, shape, value)
+    return laid_out(wrap(_full(kind, tuple(shape[dim] for dim in order), value), kind), order)._array
 
 
 def kind_like(input: Tensor, dtype: DType | None, device: Any) -> Kind:
@@ -199,7 +208,7 @@ def full_like(
 ) -> Tensor:
     """Returns a number repeated over the size, dtype and device of `input`."""
     kind = kind_like(input, dtype, device)
-    return finish(_full(kind, shape_of(input), fill_value), kind, requires_grad)
+    return finish(_filled_like(input, kind, fill_value, memory_format), kind, requires_grad)
 
 
 @declare(method=False)

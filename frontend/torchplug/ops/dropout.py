@@ -17,7 +17,7 @@ from torchplug._core.op import Op
 from torchplug._core.random import default_generator
 from torchplug._core.tensor import Tensor, array_of, shape_of, wrap
 from torchplug.ops.activations import LEAKY_RELU, write_into
-from torchplug.ops.randomness import bernoulli_mask
+from torchplug.ops.randomness import bernoulli_mask, bernoulli_mask_like
 
 __all__ = ["alpha_dropout", "dropout", "feature_alpha_dropout", "feature_dropout", "rrelu"]
 
@@ -49,20 +49,22 @@ def _check(name: str, input: Any, p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _mask(input: Tensor, shape: Shape, p: float) -> Tensor:
-    """Returns 0 with probability p, else 1."""
+def _mask(input: Tensor, shape: Shape | None, p: float) -> Tensor:
+    """Returns 0 with probability p, else 1, one for each element of the input or (`shape`) of a tensor in C order."""
+    if shape is None:
+        return bernoulli_mask_like(input, 1 - p)
     return bernoulli_mask(shape, 1 - p, input._kind)
 
 
-def _scaled_mask(input: Tensor, shape: Shape, p: float) -> Tensor:
+def _scaled_mask(input: Tensor, shape: Shape | None, p: float) -> Tensor:
     """Returns 0 with probability p, else 1 / (1 - p), so that the mean stays."""
     kind = input._kind
     if p == 1:
-        return wrap(kind.F.full(shape, 0, kind.dtype, kind.native_device), kind)
+        return wrap(kind.F.full(shape_of(input) if shape is None else shape, 0, kind.dtype, kind.native_device), kind)
     return wrap(kind.F.divide(array_of(_mask(input, shape, p)), 1 - p), kind)
 
 
-def _drop(input: Tensor, p: float, training: bool, shape: Shape, inplace: bool) -> Tensor:
+def _drop(input: Tensor, p: float, training: bool, shape: Shape | None, inplace: bool) -> Tensor:
     if p == 0 or not training or 0 in shape_of(input):
         return input
     mask = _scaled_mask(input, shape, p)
@@ -117,7 +119,7 @@ def _errors() -> Iterable[Sample]:
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Returns the input with elements set to 0 with probability p and the others divided by 1 - p, while training."""
     _check("dropout", input, p)
-    return _drop(input, p, training, shape_of(input), inplace)
+    return _drop(input, p, training, None, inplace)
 
 
 def _feature_shape(input: Tensor) -> Shape:
@@ -140,11 +142,11 @@ _ALPHA = 1.7580993408473766
 """Minus the limit of selu at minus infinity. Source: Klambauer et al. 2017, section 3."""
 
 
-def _alpha_drop(input: Tensor, p: float, training: bool, shape: Shape, inplace: bool) -> Tensor:
+def _alpha_drop(input: Tensor, p: float, training: bool, shape: Shape | None, inplace: bool) -> Tensor:
     if p == 0 or not training or 0 in shape_of(input):
         return input
     if p == 1:
-        zeros = _scaled_mask(input, shape_of(input), 1)
+        zeros = _scaled_mask(input, None, 1)
         return _TWIN(input, zeros) if inplace else _MULTIPLY(input, zeros)
     kind = input._kind
     F = kind.F
@@ -159,7 +161,7 @@ def _alpha_drop(input: Tensor, p: float, training: bool, shape: Shape, inplace: 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Returns the input with elements set to selu's lower limit with probability p, then scaled to mean 0 and variance 1."""
     _check("alpha_dropout", input, p)
-    return _alpha_drop(input, p, training, shape_of(input), inplace)
+    return _alpha_drop(input, p, training, None, inplace)
 
 
 @declare(op=_ADD, samples=_channel_samples, method=False)
@@ -280,5 +282,7 @@ def _slopes(input: Tensor, lower: float, upper: float) -> Tensor:
     values = host_array(input)
     falling = values <= 0
     noise = np.ones(values.shape, values.dtype)
-    noise[falling] = default_generator.host.uniform((int(falling.sum()),), np.float64, lower, upper)
+    # PyTorch rounds the bounds to the type of the input, and the slopes once more.
+    low, high = (float(input._kind.dtype.numpy.type(bound)) for bound in (lower, upper))
+    noise[falling] = default_generator.host.uniform((int(falling.sum()),), np.float64, low, high)
     return wrap(input._kind.F.from_numpy(noise, input._kind.native_device), input._kind)

@@ -237,6 +237,11 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
 @declare(samples=lambda make: [], method=True)
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """Returns a copy with history."""
-    from torchplug.ops.views import CLONE
+    from torchplug._core.layout import contiguous_format
+    from torchplug.ops.views import CLONE, contiguous
 
+    if memory_format is contiguous_format:
+        dense = contiguous(input)
+        if dense is not input:
+            return dense
     return CLONE(input)

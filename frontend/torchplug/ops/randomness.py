@@ -7,25 +7,31 @@ from typing import Any
 import numpy as np
 
 from torchplug._core.declare import declare
+from torchplug._core.geometry import is_contiguous
 from torchplug._core.host import host_array
 from torchplug._core.inplace import assign, check_writable, write_out
 from torchplug._core.kind import Kind
 from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name
-from torchplug._core.random import Generator, draw
-from torchplug._core.tensor import Tensor, shape_of, write
+from torchplug._core.random import Generator, draw, draw_like
+from torchplug._core.tensor import Tensor, laid_out, memory_order, shape_of, strides_of, write
 from torchplug.ops.creation import finish, kind_for, kind_like, size_argument
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
-__all__ = ["bernoulli_mask", "normal", "rand", "randint", "randn", "randperm"]
+__all__ = ["bernoulli_mask", "bernoulli_mask_like", "normal", "rand", "randint", "randn", "randperm"]
 
 
 def bernoulli_mask(
     shape: tuple[int, ...], keep_probability: float, kind: Kind, generator: Generator | None = None
 ) -> Tensor:
-    """Returns zeros and ones of `kind`, one with `keep_probability`, as F.dropout draws them."""
+    """Returns zeros and ones of `kind`, one with `keep_probability`, as F.feature_dropout draws them."""
     return draw(kind, generator, "dropout_mask", shape, 1.0 - keep_probability, kind.dtype.numpy)
+
+
+def bernoulli_mask_like(x: Tensor, keep_probability: float) -> Tensor:
+    """Returns zeros and ones of the size, type and memory order of a tensor, as F.dropout draws them."""
+    return draw_like(x, x._kind, None, "dropout_mask", 1.0 - keep_probability, x._kind.dtype.numpy)
 
 
 def _sizes(size: tuple, keywords: dict[str, Any], name: str) -> tuple[int, ...]:
@@ -69,7 +75,7 @@ def _float_factory(name: str, doc: str) -> Any:
     ) -> Tensor:
         kind = kind_like(input, dtype, device)
         _need_float(kind, name)
-        return finish(draw(kind, generator, name, shape_of(input), kind.dtype.numpy)._array, kind, requires_grad)
+        return finish(_like(input, kind, generator, name)._array, kind, requires_grad)
 
     for made, known, text in (
         (function, name, doc),
@@ -79,6 +85,12 @@ def _float_factory(name: str, doc: str) -> Any:
         made.__doc__, made.__module__ = text, "torchplug"
         declare(method=False)(made)
     return function
+
+
+def _like(input: Tensor, kind: Kind, generator: Generator | None, name: str) -> Tensor:
+    if name == "rand":
+        return draw_like(input, kind, generator, name, kind.dtype.numpy)
+    return draw_like(input, kind, generator, "normal", kind.dtype.numpy, 0.0, 1.0, memory_order(input) is not None)
 
 
 def _need_float(kind: Kind, name: str) -> None:
@@ -139,9 +151,8 @@ def randint_like(
     """Returns integers uniform in [low, high) of the size, dtype and device of `input`."""
     kind = kind_like(input, dtype, device)
     low, high = (0, low) if high is None else (low, high)
-    return finish(
-        draw(kind, None, "randint", shape_of(input), int(low), int(high), kind.dtype.numpy)._array, kind, requires_grad
-    )
+    made = draw_like(input, kind, None, "randint", int(low), int(high), kind.dtype.numpy)
+    return finish(made._array, kind, requires_grad)
 
 
 @declare(method=False)
@@ -243,7 +254,7 @@ def multinomial(
     if (weights.sum(-1) <= 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     kind = input._kind.to(dt.int64)
-    made = draw(kind, generator, "multinomial", weights, int(num_samples), replacement)
+    made = draw(kind, generator, "multinomial", weights, int(num_samples), replacement, memory_order(input))
     return made if out is None else write_out(out, made, "multinomial")
 
 
@@ -261,7 +272,9 @@ def _fill(name: str, doc: str, method: str, defaults: tuple[tuple[str, Any], ...
         if check is not None:
             check(self._kind, *values)
         check_writable(self, grad_enabled() and self._node is not None)
-        drawn = draw(self._kind, generator, method, shape_of(self), self._kind.dtype.numpy, *values)
+        if method == "normal":
+            values = [*values, not is_contiguous(shape_of(self), strides_of(self))]
+        drawn = draw_like(self, self._kind, generator, method, self._kind.dtype.numpy, *values)
         if self._node is not None and grad_enabled():
             return assign(self, drawn)
         write(self, drawn._array)
@@ -319,7 +332,7 @@ def random_(self: Tensor, *bounds: Any, generator: Generator | None = None, **ke
     if high is not None and (low or 0) >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low or 0} >= to={high}")
     check_writable(self, grad_enabled() and self._node is not None)
-    drawn = draw(self._kind, generator, "random_", shape_of(self), self._kind.dtype.numpy, low, high)
+    drawn = draw_like(self, self._kind, generator, "random_", self._kind.dtype.numpy, low, high)
     write(self, drawn._array)
     return self
 
@@ -327,10 +340,13 @@ def random_(self: Tensor, *bounds: Any, generator: Generator | None = None, **ke
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fills self with ones with probability p (a number or a tensor), zeros elsewhere; returns self."""
     check_writable(self, grad_enabled() and self._node is not None)
-    chance = host_array(p.expand(shape_of(self))) if isinstance(p, Tensor) else float(p)
     if not isinstance(p, Tensor) and not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-    drawn = draw(self._kind, generator, "bernoulli", chance, shape_of(self), self._kind.dtype.numpy)
+    shape = shape_of(self)
+    order = memory_order(self) or tuple(range(len(shape)))
+    chance = host_array(p.expand(shape)).transpose(order) if isinstance(p, Tensor) else float(p)
+    drawn = draw(self._kind, generator, "bernoulli", chance, tuple(shape[dim] for dim in order), self._kind.dtype.numpy)
+    drawn = laid_out(drawn, order)
     write(self, drawn._array)
     return self
 
