@@ -142,14 +142,24 @@ def check_float(kernel: str, name: str, input: Any) -> None:
 
 
 def in_common_dtype(input: Tensor, *others: Tensor | None) -> Tensor:
-    """Returns the input in the dtype of its parameters: half precision goes with float32 parameters, nothing else does."""
+    """Returns the input in the dtype of its parameters: half precision goes with float32 parameters, nothing else does.
+
+    The first parameter says whether types are mixed; the errors for the others are PyTorch's.
+    """
     dtype = input._kind.dtype
-    for other in others:
-        if other is not None and other._kind.dtype is not dtype:
-            if dtype in (dt.float16, dt.bfloat16) and other._kind.dtype is dt.float32:
-                return convert(input, dt.float32)
-            raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
-    return input
+    found = [other._kind.dtype for other in others if other is not None]
+    if not found or found[0] is dtype:
+        for other in found:
+            if other is not dtype:
+                raise RuntimeError(
+                    f"expected scalar type {scalar_type_name(dtype)} but found {scalar_type_name(other)}"
+                )
+        return input
+    if any(other is not dt.float32 for other in found):
+        raise RuntimeError("mixed dtype (CPU): expect parameter to have scalar type of Float")
+    if dtype not in (dt.float16, dt.bfloat16):
+        raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
+    return convert(input, dt.float32)
 
 
 # ---- public functions: batch and instances ---------------------------------------------------------------------------
@@ -239,6 +249,11 @@ def _batch_errors() -> Iterable[Sample]:
         x.astype(np.int64), ones, ones, error=(NotImplementedError, "\"batch_norm\" not implemented for 'Long'")
     )
     yield Sample(x.astype(np.float64), ones, ones, ones, ones, error=(RuntimeError, "mixed dtype (CPU)"))
+    half, halves = x.astype(dt.bfloat16.numpy), ones.astype(dt.bfloat16.numpy)
+    yield Sample(
+        half, halves, ones, halves, halves, error=(RuntimeError, "expected scalar type BFloat16 but found Float")
+    )
+    yield Sample(half, ones, halves, ones, ones, error=(RuntimeError, "expect parameter to have scalar type of Float"))
 
 
 @declare_functional(op=BATCH_NORM, samples=_batch_samples, errors=_batch_errors)
@@ -265,6 +280,20 @@ def batch_norm(
     _check_batch_norm(input, running_mean, running_var, weight, bias, training, eps)
     check_float("batch_norm", "batch_norm", input)
     return normalize_batch(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def _instance_statistics(
+    input: Tensor, mean: Tensor | None, variance: Tensor | None, parameter: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Returns the running statistics in the types in which half precision takes them: PyTorch compares the variance's with
+    the parameters', and only where it is not the mean's too."""
+    if mean is None or variance is None or input._kind.dtype not in (dt.float16, dt.bfloat16):
+        return mean, variance
+    dtype = variance._kind.dtype
+    if mean._kind.dtype is dtype and parameter is not None:
+        dtype = parameter._kind.dtype
+        variance = convert(variance, dtype)
+    return convert(mean, dtype), variance
 
 
 def _instance_samples(make: Any) -> Iterable[Sample]:
@@ -324,15 +353,14 @@ def instance_norm(
             else F.reshape(F.broadcast_to(F.reshape(x, (1, channels)), (count, channels)), (count * channels,))
         )
 
-    means, variances = repeated(running_mean), repeated(running_var)
+    means, variances = _instance_statistics(input, running_mean, running_var, weight if weight is not None else bias)
+    means, variances = repeated(means), repeated(variances)
     merged = F.reshape(input, (1, count * channels, *size[2:]))
     out = normalize_batch(merged, means, variances, repeated(weight), repeated(bias), use_input_stats, momentum, eps)
     if use_input_stats:
         for running, moved in ((running_mean, means), (running_var, variances)):
             if running is not None and moved is not None:
                 raw = moved._kind.F
-                write(
-                    running,
-                    raw.divide(raw.sum(raw.reshape(array_of(moved), (count, channels)), (0,), False), float(count)),
-                )
+                mean = raw.divide(raw.sum(raw.reshape(array_of(moved), (count, channels)), (0,), False), float(count))
+                write(running, raw.astype(mean, running._kind.dtype))
     return F.reshape(out, size)
