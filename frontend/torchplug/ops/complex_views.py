@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
 from torchplug._core import lens as lenses
 from torchplug._core.declare import Sample, declare
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE, ViewOp
 from torchplug._core.tensor import Tensor, geometry_of
+from torchplug_spec import dtypes as dt
 
 __all__ = ["imag", "real", "view_as_complex", "view_as_real"]
 
@@ -27,11 +33,27 @@ def view_as_real(input: Tensor) -> Tensor:
     return VIEW_AS_REAL(input, dtype=input._kind.dtype.to_real())
 
 
-@declare(op=VIEW_AS_COMPLEX, samples=lambda make: [Sample(make(3, 2))], method=False)
+def _pair_samples(make: Any) -> Iterable[Sample]:
+    if make.dtype is not dt.float16:  # it takes complex32
+        yield Sample(make(3, 2))
+        yield Sample(make(2, 3, 2))
+
+
+def _pair_errors() -> Iterable[Sample]:
+    x = np.zeros((4, 2), np.float32)
+    yield Sample(x.astype(np.int64), error=(RuntimeError, "but got a tensor of scalar type: Long"))
+    yield Sample(x.astype(dt.bfloat16.numpy), error=(RuntimeError, "but got a tensor of scalar type: BFloat16"))
+    yield Sample(x[:, :1], error=(RuntimeError, "Tensor must have a last dimension of size 2"))
+    yield Sample(np.zeros((), np.float32), error=(RuntimeError, "Input tensor must have one or more dimensions"))
+
+
+@declare(op=VIEW_AS_COMPLEX, samples=_pair_samples, errors=_pair_errors, method=False)
 def view_as_complex(input: Tensor) -> Tensor:
     """Returns a view of a float tensor whose last dimension of length 2 holds the parts of complex numbers."""
     dtype = input._kind.dtype
-    if not dtype.is_floating_point:
+    if dtype is dt.float16:
+        raise RuntimeError("got a tensor of scalar type: Half, expected Float or Double; there is no type complex32")
+    if dtype.itemsize < 4 or not dtype.is_floating_point:
         raise RuntimeError(
             f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
             f"{scalar_type_name(dtype)}"

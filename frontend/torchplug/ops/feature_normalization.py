@@ -10,10 +10,11 @@ import numpy as np
 
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.elementwise import argument_error, convert
+from torchplug._core.geometry import dense_strides
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.op import Op
-from torchplug._core.tensor import Tensor, shape_of
+from torchplug._core.tensor import Tensor, shape_of, strides_of
 from torchplug.ops.normalization import (
     affine,
     batch_axes,
@@ -26,6 +27,7 @@ from torchplug.ops.normalization import (
 )
 from torchplug.ops.padding import constant_pad
 from torchplug.ops.pooling import avg_pool2d, avg_pool3d
+from torchplug.ops.views import check_view
 from torchplug_spec import dtypes as dt
 
 __all__ = ["group_norm", "layer_norm", "local_response_norm", "normalize", "rms_norm"]
@@ -306,7 +308,10 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     if len(shape) == 3:
         means = avg_pool2d(constant_pad(squares, (0, 0, size // 2, (size - 1) // 2), 0), (size, 1), stride=1).squeeze(1)
     else:
-        volume = squares.view((shape[0], 1, shape[1], shape[2], math.prod(shape[3:])))
+        merged = (shape[0], 1, shape[1], shape[2], math.prod(shape[3:]))
+        # The squares lie in memory as the input does, on engines that keep no strides too.
+        check_view(shape, dense_strides(shape, strides_of(input)), merged)
+        volume = squares.reshape(merged)
         padded = constant_pad(volume, (0, 0, 0, 0, size // 2, (size - 1) // 2), 0)
         means = avg_pool3d(padded, (size, 1, 1), stride=1).squeeze(1).reshape(shape)
     return input / (means * alpha + k).pow(beta)

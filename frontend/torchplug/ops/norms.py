@@ -272,7 +272,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 
 def _cosine_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(3, 4), make(3, 4))
-    yield Sample(make(2, 3, 4), make(3, 1), dim=2)
+    yield Sample(make(2, 3, 4), make(1, 4), dim=2)
     yield Sample(make(3, 4), make(3, 4), 0, 1e-3)
 
 

@@ -80,12 +80,17 @@ def _view_as_shape(input: Tensor, shape: tuple[int, ...], op: ViewOp) -> Tensor:
         array = input._array
         if array is None or not kind.mutable or not kind.F.reshapes_in_place(array):
             size, stride, _ = geometry_of(input)
-            if geo.view_strides(size, stride, shape) is None:
-                raise RuntimeError(
-                    "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
-                    "contiguous subspaces). Use .reshape(...) instead."
-                )
+            check_view(size, stride, shape)
     return op(input, shape)
+
+
+def check_view(size: tuple[int, ...], stride: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Raises PyTorch's error if a tensor of a size and strides has no view of another shape."""
+    if geo.view_strides(size, stride, shape) is None:
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            "contiguous subspaces). Use .reshape(...) instead."
+        )
 
 
 def _view_dtype(input: Tensor, dtype: DType) -> Tensor:
