@@ -23,6 +23,7 @@ from torchplug._core.layout import (
     strided,
 )
 from torchplug._core.limits import finfo, iinfo
+from torchplug._core.matmul_precision import get_float32_matmul_precision, set_float32_matmul_precision
 from torchplug._core.modes import default_dtype as get_default_dtype
 from torchplug._core.modes import set_default_dtype
 from torchplug._core.printing import set_printoptions

@@ -11,6 +11,7 @@ from torchplug._compile.function import compile as compile
 from torchplug._core.device import Device
 from torchplug._core.layout import Layout, MemoryFormat, channels_last as channels_last, channels_last_3d as channels_last_3d, contiguous_format as contiguous_format, preserve_format as preserve_format, sparse_coo as sparse_coo, strided as strided
 from torchplug._core.limits import finfo as finfo, iinfo as iinfo
+from torchplug._core.matmul_precision import get_float32_matmul_precision as get_float32_matmul_precision, set_float32_matmul_precision as set_float32_matmul_precision
 from torchplug._core.modes import default_dtype, set_default_dtype as set_default_dtype
 from torchplug._core.printing import set_printoptions as set_printoptions
 from torchplug._core.promotion import can_cast as can_cast, promote_types as promote_types, result_type as result_type

@@ -316,10 +316,11 @@ def write(tensor: Tensor, value: Any, host: Any = None) -> None:
             _write_chain(cell, view, value if value is not None else tensor._kind.F.host(host, tensor), tensor)
         else:
             _write_mirror(cell, view, host)
-    _count(cell, view)
+    count_write(cell, view)
 
 
-def _count(cell: Storage, view: View | None) -> None:
+def count_write(cell: Storage, view: View | None) -> None:
+    """Bumps the version that a write through this view counts for."""
     if view is None or view.counter is None:
         cell.version += 1
     else:
@@ -355,7 +356,7 @@ def write_slice(tensor: Tensor, key: tuple, value: Any) -> bool:
             return False
         chain = ((lenses.INDEX, (key,)),) if view is None else (*view.chain, (lenses.INDEX, (key,)))
         _write_mirror(cell, View(None, chain), value)
-    _count(cell, view)
+    count_write(cell, view)
     return True
 
 

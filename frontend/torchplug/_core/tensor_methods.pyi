@@ -210,6 +210,8 @@ class TensorMethods:
         """Returns the indices of non-zero elements, int64 of shape (n, ndim)."""
     def as_strided(self, size: Sequence[builtins.int], stride: Sequence[builtins.int], storage_offset: builtins.int | None = None) -> Tensor:
         """Returns a view of the input's storage with the given size, stride and offset, all in elements."""
+    def as_strided_(self, size: Sequence[builtins.int], stride: Sequence[builtins.int], storage_offset: builtins.int | None = None) -> Tensor:
+        """Writes the result of `as_strided` into self; returns self."""
     def as_subclass(self, cls: builtins.type[Subclass]) -> Subclass:
         """Returns the same memory and history as an object of a Tensor subclass."""
     def asin(self, *, out: Tensor | None = None) -> Tensor:
@@ -558,6 +560,8 @@ class TensorMethods:
         """Writes (or adds) `values` at the places the index tensors name, None for a whole dimension; returns self."""
     def index_select(self, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Returns the entries of one dimension named by an index vector."""
+    def indices(self) -> Any:
+        """Raises RuntimeError, as in PyTorch for a tensor that is not sparse."""
     def inner(self, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Returns the sums of products over the last dimensions, for every pair of rows; 0-d factors multiply."""
     def int(self, memory_format: Any = None) -> Tensor:
@@ -839,6 +843,8 @@ class TensorMethods:
         """Writes the result of `negative` into self; returns self."""
     def nelement(self) -> builtins.int:
         """Returns the number of elements."""
+    def new(self, *args: Any, device: Any = None) -> Tensor:
+        """Returns a tensor of this one's dtype and device from sizes (its values are arbitrary), data, or another tensor's memory."""
     def new_empty(self, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
         """Returns torch.empty(size) with this tensor's dtype and device unless given."""
     def new_full(self, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
@@ -1038,6 +1044,8 @@ class TensorMethods:
         """Writes the result of `square` into self; returns self."""
     def squeeze(self, dim: Any = None) -> Tensor:
         """Returns a view without dimensions of length 1: all of them, or those named if they have length 1."""
+    def squeeze_(self, dim: Any = None) -> Tensor:
+        """Writes the result of `squeeze` into self; returns self."""
     def std(self, dim: Dim | builtins.bool = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.float | None = None, out: Tensor | None = None, axis: Dim = None, keepdims: builtins.bool | None = None) -> Tensor:
         """Returns the standard deviation over `dim`, see `var`; its gradient at 0 is 0."""
     def storage(self) -> TypedStorage:
@@ -1062,10 +1070,16 @@ class TensorMethods:
         """Returns the sum over `dim` (all dimensions if None); integers and bool add up in int64 unless `dtype` is given."""
     def swapaxes(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
         """Returns a view with two dimensions exchanged."""
+    def swapaxes_(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+        """Writes the result of `swapaxes` into self; returns self."""
     def swapdims(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
         """Returns a view with two dimensions exchanged."""
+    def swapdims_(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+        """Writes the result of `swapdims` into self; returns self."""
     def t(self) -> Tensor:
         """Returns the transpose of a matrix, as a view; vectors and 0-d tensors as they are."""
+    def t_(self) -> Tensor:
+        """Writes the result of `t` into self; returns self."""
     def take(self, index: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Returns the elements at flat places, of the shape of `index`."""
     def take_along_dim(self, indices: Tensor, dim: builtins.int | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -1092,6 +1106,8 @@ class TensorMethods:
         """Returns the sum of the diagonal of a matrix; integers add up in int64."""
     def transpose(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
         """Returns a view with two dimensions exchanged."""
+    def transpose_(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+        """Writes the result of `transpose` into self; returns self."""
     def tril(self, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
         """Returns matrices with zeros above a diagonal (0 the main one, 1 above it, -1 below it)."""
     def tril_(self, diagonal: builtins.int = 0) -> Tensor:
@@ -1130,8 +1146,12 @@ class TensorMethods:
         """Returns the elements (or slices along `dim`) without repetitions of the one before; then, if asked, for each element the place of its run, and how long each run is."""
     def unsqueeze(self, dim: builtins.int) -> Tensor:
         """Returns a view with a dimension of length 1 inserted at `dim`."""
+    def unsqueeze_(self, dim: builtins.int) -> Tensor:
+        """Writes the result of `unsqueeze` into self; returns self."""
     def untyped_storage(self) -> UntypedStorage:
         """Returns the memory this tensor shares with its views, as bytes."""
+    def values(self) -> Any:
+        """Raises RuntimeError, as in PyTorch for a tensor that is not sparse."""
     def var(self, dim: Dim | builtins.bool = None, unbiased: builtins.bool | None = None, keepdim: builtins.bool = False, *, correction: builtins.float | None = None, out: Tensor | None = None, axis: Dim = None, keepdims: builtins.bool | None = None) -> Tensor:
         """Returns the variance over `dim`: the sum of squares divided by the count minus `correction` (1; 0 if not `unbiased`)."""
     def vdot(self, other: Tensor, *, out: Tensor | None = None) -> Tensor:

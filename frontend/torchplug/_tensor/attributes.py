@@ -97,6 +97,19 @@ for _name in ("is_sparse", "is_quantized", "is_mkldnn", "is_mps", "is_xpu", "is_
     _never(_name)
 
 
+def _sparse_only(name: str, expected: str) -> None:
+    def refuse(self: Tensor) -> Any:
+        raise RuntimeError(f"{name} expected {expected} tensor layout but got Strided")
+
+    refuse.__name__ = name
+    refuse.__doc__ = "Raises RuntimeError, as in PyTorch for a tensor that is not sparse."
+    _method(refuse)
+
+
+_sparse_only("indices", "sparse coordinate")
+_sparse_only("values", "sparse")
+
+
 @_method
 def size(self: Tensor, dim: int | None = None) -> Any:
     """Returns the size, or that of one dimension."""

@@ -10,8 +10,9 @@ from torchplug._core.elementwise import convert
 from torchplug._core.host import host_array
 from torchplug._core.inplace import inplace_twin
 from torchplug._core.node import AccumulateGrad, is_lost
-from torchplug._core.op import TENSOR_SPACE
+from torchplug._core.op import TENSOR_SPACE, ViewOp
 from torchplug._core.tensor import Tensor, cell_of, new, shape_of, wrap
+from torchplug._core.view_twins import view_twin
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
@@ -29,7 +30,8 @@ def attach() -> None:
                 if known not in Tensor.__dict__:
                     setattr(Tensor, known, declaration.function)
         if declaration.inplace:
-            twin = inplace_twin(declaration.function)
+            make = view_twin if isinstance(declaration.op, ViewOp) else inplace_twin
+            twin = make(declaration.function)
             for known in names:
                 if f"{known}_" not in Tensor.__dict__:
                     setattr(Tensor, f"{known}_", twin)

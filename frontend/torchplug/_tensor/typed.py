@@ -46,6 +46,12 @@ def _new(cls: type[Tensor], *args: Any, device: Any = None, **keywords: Any) -> 
     return made if cls is Tensor else made.as_subclass(cls)
 
 
+def _new_like(self: Tensor, *args: Any, device: Any = None) -> Tensor:
+    """Returns a tensor of this one's dtype and device from sizes (its values are arbitrary), data, or another tensor's memory."""
+    return _construct(self._kind.dtype, self._kind.device if device is None else device, args)
+
+
+Tensor.new = _new_like  # type: ignore[method-assign]
 Tensor.__new__ = staticmethod(_new)  # type: ignore[method-assign, assignment]
 
 
@@ -55,7 +61,7 @@ class _TypedTensor(type):
     dtype: DType
     device_type: str
 
-    def __call__(cls, *args: Any, **keywords: Any) -> Tensor:  # type: ignore[override]
+    def __call__(cls, *args: Any, **keywords: Any) -> Tensor:
         device = keywords.pop("device", None if cls.device_type == "cpu" else cls.device_type)
         return _construct(cls.dtype, device, args)
 

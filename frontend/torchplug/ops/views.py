@@ -240,6 +240,7 @@ def _swapped(ndim: int, dim0: int, dim1: int) -> tuple[int, ...]:
     op=TRANSPOSE,
     samples=lambda make: [Sample(make(2, 3, 4), 0, 2), Sample(make(2, 3), -1, 0)],
     aliases=("swapaxes", "swapdims"),
+    inplace=True,
 )
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Returns a view with two dimensions exchanged."""
@@ -253,7 +254,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 swapaxes = transpose
 
 
-@declare(op=T, samples=lambda make: [Sample(make(2, 3)), Sample(make(3))])
+@declare(op=T, inplace=True, samples=lambda make: [Sample(make(2, 3)), Sample(make(3))])
 def t(input: Tensor) -> Tensor:
     """Returns the transpose of a matrix, as a view; vectors and 0-d tensors as they are."""
     ndim = len(shape_of(input))
@@ -282,7 +283,11 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     return PERMUTE(input, tuple(order))
 
 
-@declare(op=SQUEEZE, samples=lambda make: [Sample(make(1, 3, 1)), Sample(make(1, 3, 1), 0), Sample(make(1, 3), (0, 1))])
+@declare(
+    op=SQUEEZE,
+    inplace=True,
+    samples=lambda make: [Sample(make(1, 3, 1)), Sample(make(1, 3, 1), 0), Sample(make(1, 3), (0, 1))],
+)
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Returns a view without dimensions of length 1: all of them, or those named if they have length 1."""
     size = shape_of(input)
@@ -292,7 +297,9 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     return SQUEEZE(input, tuple(length for place, length in enumerate(size) if length != 1 or place not in dims))
 
 
-@declare(op=UNSQUEEZE, samples=lambda make: [Sample(make(2, 3), 0), Sample(make(2, 3), -1), Sample(make(), 0)])
+@declare(
+    op=UNSQUEEZE, inplace=True, samples=lambda make: [Sample(make(2, 3), 0), Sample(make(2, 3), -1), Sample(make(), 0)]
+)
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Returns a view with a dimension of length 1 inserted at `dim`."""
     size = shape_of(input)
@@ -412,7 +419,11 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     return UNFOLD(input, dim, size, step)
 
 
-@declare(op=AS_STRIDED, samples=lambda make: [Sample(make(4, 4), (2, 3), (4, 1), 1), Sample(make(6), (2, 2), (2, 1))])
+@declare(
+    op=AS_STRIDED,
+    inplace=True,
+    samples=lambda make: [Sample(make(4, 4), (2, 3), (4, 1), 1), Sample(make(6), (2, 2), (2, 1))],
+)
 def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
     """Returns a view of the input's storage with the given size, stride and offset, all in elements."""
     size, stride = tuple(map(int, size)), tuple(map(int, stride))
