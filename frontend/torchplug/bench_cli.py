@@ -25,11 +25,11 @@ def run(args: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     import json
 
-    from torchplug import backends
     from torchplug._bench.runner import BenchError, run_suite
     from torchplug._bench.table import render
+    from torchplug_spec import registry
 
-    statuses = {state.name: state for state in backends._registry.statuses()}
+    statuses = {state.name: state for state in registry.statuses()}
     available = [name for name, state in statuses.items() if state.state == "available"]
     names = args.backends.split(",") if args.backends else available
     for name in names:

@@ -41,7 +41,7 @@ class Lens:
 
 
 class _Index(Lens):
-    def geometry(self, parent: Geometry, key: tuple) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry, key: tuple) -> Geometry:
         return geo.index(parent, key)
 
     def get(self, F: Any, x: Any, key: tuple) -> Any:
@@ -55,7 +55,7 @@ class _Index(Lens):
 
 
 class _Permute(Lens):
-    def geometry(self, parent: Geometry, axes: Shape) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry, axes: Shape) -> Geometry:
         return geo.permute(parent, axes)
 
     def get(self, F: Any, x: Any, axes: Shape) -> Any:
@@ -78,7 +78,7 @@ def _inverse(axes: Shape) -> Shape:
 class _Reshape(Lens):
     # A strided library copies where no strides fit, and the core asks for views only where they do; the strides are then
     # computed by the core, because a library may judge odd cases (length 1, stride 0) otherwise.
-    def geometry(self, parent: Geometry, shape: Shape) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry, shape: Shape) -> Geometry:
         return geo.reshape(parent, shape)
 
     def get(self, F: Any, x: Any, shape: Shape) -> Any:
@@ -110,7 +110,7 @@ class _Insert(_Reshape):
 
 
 class _Expand(Lens):
-    def geometry(self, parent: Geometry, shape: Shape) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry, shape: Shape) -> Geometry:
         return geo.expand(parent, shape)
 
     def get(self, F: Any, x: Any, shape: Shape) -> Any:
@@ -151,19 +151,19 @@ class _Strided(Lens):
 
 
 class _Diagonal(_Strided):
-    def geometry(self, parent: Geometry, shift: int, dim1: int, dim2: int) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry, shift: int, dim1: int, dim2: int) -> Geometry:
         return geo.diagonal(parent, shift, dim1, dim2)
 
 
 class _Unfold(_Strided):
-    def geometry(self, parent: Geometry, dim: int, length: int, step: int) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry, dim: int, length: int, step: int) -> Geometry:
         return geo.unfold(parent, dim, length, step)
 
 
 class _AsStrided(_Strided):
     """`as_strided`: size, stride and offset count in the storage, whatever the parent's own geometry."""
 
-    def geometry(self, parent: Geometry, size: Shape, stride: Shape, offset: int) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry, size: Shape, stride: Shape, offset: int) -> Geometry:
         return size, stride, offset
 
 
@@ -185,7 +185,7 @@ class Restride:
 
 
 class _ViewAsReal(Lens):
-    def geometry(self, parent: Geometry) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry) -> Geometry:
         size, stride, offset = parent
         return (*size, 2), (*(2 * step for step in stride), 1), 2 * offset
 
@@ -200,7 +200,7 @@ class _ViewAsReal(Lens):
 
 
 class _ViewAsComplex(Lens):
-    def geometry(self, parent: Geometry) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry) -> Geometry:
         size, stride, offset = parent
         return size[:-1], tuple(step // 2 for step in stride[:-1]), offset // 2
 
@@ -217,7 +217,7 @@ class _ViewAsComplex(Lens):
 class _Part(Lens):
     """The real (0) or imaginary (1) part of a complex tensor."""
 
-    def geometry(self, parent: Geometry, part: int) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry, part: int) -> Geometry:
         size, stride, offset = parent
         return size, tuple(2 * step for step in stride), 2 * offset + part
 
@@ -235,7 +235,7 @@ class _Part(Lens):
 class _Reinterpret(Lens):
     """`view(dtype)`: the same bytes as another type; not differentiable."""
 
-    def geometry(self, parent: Geometry, dtype: Any, ratio: tuple[int, int]) -> Geometry:  # type: ignore[override]
+    def geometry(self, parent: Geometry, dtype: Any, ratio: tuple[int, int]) -> Geometry:
         size, stride, offset = parent
         old, new = ratio
         if old == new:

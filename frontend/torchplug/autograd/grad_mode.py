@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchplug._core import modes
 
@@ -14,16 +14,32 @@ __all__ = [
 ]  # fmt: skip
 
 
+if TYPE_CHECKING:
+    from typing import Self, TypeVar, overload
+
+    Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
 class _Mode:
     """A mode that is entered with `with` or put on a function, generator functions included."""
 
     variable: ContextVar[int] = modes.grad_mode
     value: bool
 
-    def __new__(cls, function: Any = None) -> Any:
-        mode = object.__new__(cls)
-        mode._tokens = []
-        return mode(function) if callable(function) else mode
+    if TYPE_CHECKING:
+
+        @overload
+        def __new__(cls, function: None = None) -> Self: ...
+        @overload
+        def __new__(cls, function: Callable[..., Any]) -> Any: ...
+        def __new__(cls, function: Any = None) -> Any: ...
+
+    else:
+
+        def __new__(cls, function: Any = None) -> Any:
+            mode = object.__new__(cls)
+            mode._tokens = []
+            return mode(function) if callable(function) else mode
 
     def __enter__(self) -> None:
         self._tokens.append(self.variable.set(modes.recording_mode() if self.value else False))
@@ -34,13 +50,14 @@ class _Mode:
     _tokens: list[Token[int]]
 
     def clone(self) -> Any:
+        """Returns another mode of the kind."""
         return type(self)()
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Decorated) -> Decorated:
         return _decorated(self.clone, function)
 
 
-def _decorated(make: Callable[[], Any], function: Callable[..., Any]) -> Callable[..., Any]:
+def _decorated(make: Callable[[], Any], function: Callable[..., Any]) -> Any:
     if getattr(function, "__code__", None) is not None and function.__code__.co_flags & 0x20:
 
         @functools.wraps(function)
@@ -94,7 +111,7 @@ class set_grad_enabled:  # noqa: N801 -- PyTorch's name
     def __exit__(self, *_: object) -> None:
         modes.grad_mode.set(self.previous)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Decorated) -> Decorated:
         modes.grad_mode.set(self.previous)
         return _decorated(lambda: set_grad_enabled(self.mode), function)
 
@@ -102,11 +119,21 @@ class set_grad_enabled:  # noqa: N801 -- PyTorch's name
 class inference_mode:  # noqa: N801 -- PyTorch's name
     """Switches recording off for good: tensors made inside can never require grad."""
 
-    def __new__(cls, mode: Any = True) -> Any:
-        made = object.__new__(cls)
-        made.mode = True if callable(mode) else bool(mode)
-        made._tokens = []
-        return made(mode) if callable(mode) else made
+    if TYPE_CHECKING:
+
+        @overload
+        def __new__(cls, mode: bool = True) -> Self: ...
+        @overload
+        def __new__(cls, mode: Callable[..., Any]) -> Any: ...
+        def __new__(cls, mode: Any = True) -> Any: ...
+
+    else:
+
+        def __new__(cls, mode: Any = True) -> Any:
+            made = object.__new__(cls)
+            made.mode = True if callable(mode) else bool(mode)
+            made._tokens = []
+            return made(mode) if callable(mode) else made
 
     mode: bool
     _tokens: list[Any]
@@ -121,7 +148,7 @@ class inference_mode:  # noqa: N801 -- PyTorch's name
         modes.grad_mode.reset(grad)
         modes.inference.reset(inference)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Decorated) -> Decorated:
         return _decorated(lambda: inference_mode(self.mode), function)
 
 

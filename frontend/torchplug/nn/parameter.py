@@ -86,7 +86,7 @@ _CANNOT_SHARE = (
 )
 
 # The real place of the engine array: the classes below put a property over it.
-_slot = Tensor._array  # type: ignore[attr-defined]
+_slot = Tensor._array
 
 
 class _Uninitialized:
@@ -125,7 +125,7 @@ class _Uninitialized:
     @property
     def data(self) -> Tensor:
         """An empty tensor of this dtype and device; assigning one changes them."""
-        return wrap(_slot.__get__(self), self._kind)  # type: ignore[attr-defined]
+        return wrap(_slot.__get__(self), self._kind)
 
     @data.setter
     def data(self, value: Tensor) -> None:

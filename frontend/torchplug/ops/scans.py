@@ -161,7 +161,7 @@ def cumsum(
     dim: int | None = None,
     *,
     dtype: DType | None = None,
-    out: Tensor | None = None,  # type: ignore[assignment]
+    out: Tensor | None = None,
     axis: int | None = None,
 ) -> Tensor:
     """Returns the running sum along `dim`; integers and bool add up in int64 unless `dtype` is given."""
@@ -188,7 +188,7 @@ def cumprod(
     dim: int | None = None,
     *,
     dtype: DType | None = None,
-    out: Tensor | None = None,  # type: ignore[assignment]
+    out: Tensor | None = None,
     axis: int | None = None,
 ) -> Tensor:
     """Returns the running product along `dim`; integers and bool multiply in int64 unless `dtype` is given."""

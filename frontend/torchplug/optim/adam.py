@@ -78,9 +78,9 @@ def _check_tensor(name: str, value: Any, slow_only: bool) -> None:
         return
     if slow_only:
         raise ValueError(f"{name} as a Tensor is not supported for capturable=False and foreach=True")
-    if value.numel() != 1:  # type: ignore[attr-defined]
+    if value.numel() != 1:
         raise ValueError(f"Tensor {name} must be 1-element")
 
 
 def _scalar(beta: Any) -> Any:
-    return beta.squeeze() if isinstance(beta, Tensor) and beta.ndim else beta  # type: ignore[attr-defined]
+    return beta.squeeze() if isinstance(beta, Tensor) and beta.ndim else beta

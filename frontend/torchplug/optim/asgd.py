@@ -65,7 +65,7 @@ class ASGD(CountedOptimizer):
         lr, lambd = given["lr"], given.group["lambd"]
         replace(state["eta"], lr / ((1 + lambd * lr * step) ** given.group["alpha"]))
         late = step - given.group["t0"]
-        replace(state["mu"], 1 / (late.clamp(min=1) if isinstance(late, Tensor) else max(1, late)))  # type: ignore[attr-defined]
+        replace(state["mu"], 1 / (late.clamp(min=1) if isinstance(late, Tensor) else max(1, late)))
         return eta, mu
 
     def _numbers(self, progress: Any, given: Hyperparameters) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ __all__ = ["check_betas", "check_fused", "check_not_negative", "check_tensor_lr"
 
 def check_tensor_lr(lr: Any) -> None:
     """Raises ValueError for a learning rate that is a tensor of more than one element."""
-    if isinstance(lr, Tensor) and lr.numel() != 1:  # type: ignore[attr-defined]
+    if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
 
 

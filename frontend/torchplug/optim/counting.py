@@ -25,7 +25,7 @@ def count_tensor(param: Tensor, group: dict[str, Any], start: float = 0.0) -> Te
     from torchplug._core.device import resolve
 
     on_device = group.get("capturable") or group.get("fused")
-    engine, native = resolve(param.device if on_device else device_for_steps(param))  # type: ignore[attr-defined]
+    engine, native = resolve(param.device if on_device else device_for_steps(param))
     wide = default_dtype() is dt.float64 and not group.get("fused")
     kind = engine.kind(dt.float64 if wide else dt.float32, native)
     return wrap(kind.F.full((), start, kind.dtype, native), kind)
@@ -36,7 +36,7 @@ def number_of(tensor: Tensor) -> float:
     array = tensor._array
     if array is not None and tensor._kind.mutable:
         return array.item()
-    return tensor.item()  # type: ignore[attr-defined, no-any-return]
+    return tensor.item()
 
 
 def advance(count: Tensor, traced: bool) -> Any:

@@ -47,7 +47,7 @@ class LBFGS(Optimizer):
         self._params = self.param_groups[0]["params"]
 
     @no_grad()
-    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]  # cannot do without a closure
         """Runs up to `max_iter` iterations; returns the loss before the first."""
         closure = enable_grad()(closure)
         group = self.param_groups[0]
@@ -131,7 +131,7 @@ def _real(x: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def _largest(x: Any) -> Any:

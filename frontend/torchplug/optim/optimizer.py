@@ -172,7 +172,7 @@ class Optimizer(SavedState):
         if not isinstance(p, Tensor):
             raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {_typename(p)}")
         is_leaf = p._node is None or type(p._node) is AccumulateGrad
-        if not self.defaults.get("differentiable") and not is_leaf and not p.retains_grad:  # type: ignore[attr-defined]
+        if not self.defaults.get("differentiable") and not is_leaf and not p.retains_grad:
             raise ValueError("can't optimize a non-leaf Tensor")
 
     def _check_group(self, new: dict[str, Any]) -> None:
@@ -209,7 +209,7 @@ def _separate_names(group: dict[str, Any]) -> None:
 def _typename(value: Any) -> str:
     """Returns what PyTorch calls the type of a value: "torch.FloatTensor", "str", "torch.nn.Parameter"."""
     if isinstance(value, Tensor):
-        return value.type()  # type: ignore[attr-defined, no-any-return]
+        return value.type()
     cls = type(value)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 

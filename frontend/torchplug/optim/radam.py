@@ -68,6 +68,6 @@ def _rectifier(step: Any, beta2: Any) -> Any:
         if not tractable:
             return 0.0
         return ((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length) * correction) ** 0.5
-    safe = tractable * (length - 6.0) + 6.0  # type: ignore[operator]  # any length above 5 where the true one is not
+    safe = tractable * (length - 6.0) + 6.0  # any length above 5 where the true one is not
     root = ((safe - 4) * (safe - 2) * longest / ((longest - 4) * (longest - 2) * safe) * correction) ** 0.5
     return root * tractable

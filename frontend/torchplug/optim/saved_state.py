@@ -134,7 +134,7 @@ def _moved(param: Tensor, value: Any, options: dict[str, Any], key: Hashable = N
         if key == "step":
             return _moved_step(param, value, options)
         dtype = param._kind.dtype if param._kind.dtype.is_floating_point else None
-        return value.to(dtype=dtype, device=param.device)  # type: ignore[attr-defined]
+        return value.to(dtype=dtype, device=param.device)
     if isinstance(value, dict):
         return {name: _moved(param, item, options, name) for name, item in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):
@@ -146,5 +146,5 @@ def _moved_step(param: Tensor, step: Tensor, options: dict[str, Any]) -> Tensor:
     from torchplug.optim.counting import device_for_steps
 
     if options.get("capturable") or options.get("fused"):
-        return step.to(dtype=dt.float32, device=param.device)  # type: ignore[attr-defined, no-any-return]
-    return step.to(device=device_for_steps(param))  # type: ignore[attr-defined, no-any-return]
+        return step.to(dtype=dt.float32, device=param.device)
+    return step.to(device=device_for_steps(param))

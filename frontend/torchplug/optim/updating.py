@@ -70,8 +70,8 @@ def hyperparameter(group: dict[str, Any], name: str, kind: Kind, traced: bool, d
     """
     value = group[name]
     if isinstance(value, Tensor):
-        value = value.reshape(()) if value.ndim else value  # type: ignore[attr-defined]
-        return value if traced or differentiable else value.item()  # type: ignore[attr-defined]
+        value = value.reshape(()) if value.ndim else value
+        return value if traced or differentiable else value.item()
     if type(value) is tuple and any(isinstance(item, Tensor) for item in value):
         return tuple(hyperparameter({name: item}, name, kind, traced, differentiable) for item in value)
     if trace_state.get() is None:
@@ -81,7 +81,7 @@ def hyperparameter(group: dict[str, Any], name: str, kind: Kind, traced: bool, d
     if not traced:
         return value
     read = wrap(value, wide)
-    return (read[0], read[1]) if type(group[name]) in (tuple, list) else read  # type: ignore[index]
+    return (read[0], read[1]) if type(group[name]) in (tuple, list) else read
 
 
 def update(
@@ -207,7 +207,7 @@ def _differentiable_update(
     """The same kernel over Tensors: every part of the step is recorded."""
     for p in params:
         check_writable(p, True)
-    given = tuple([number.to(kind.dtype) if isinstance(number, Tensor) else number for number in numbers])  # type: ignore[attr-defined]
+    given = tuple([number.to(kind.dtype) if isinstance(number, Tensor) else number for number in numbers])
     old = [_before(x) for x in (*params, *states)]
     count = len(params)
     new_params, new_states = getattr(TENSOR_SPACE, kernel)(old[:count], list(grads), old[count:], given, options)

@@ -68,8 +68,8 @@ def dumps(obj: Any, table: Any, protocol: int) -> bytes:
     return stream.getvalue()
 
 
-class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]  # the pickler in Python: the one in C checks names by import
-    dispatch: ClassVar[dict[type, Any]] = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]
+class _Pickler(pickle._Pickler):  # the pickler in Python: the one in C checks names by import
+    dispatch: ClassVar[dict[type, Any]] = pickle._Pickler.dispatch.copy()
     if TYPE_CHECKING:  # what typeshed leaves out
         write: Callable[[bytes], Any]
         memoize: Callable[[Any], None]

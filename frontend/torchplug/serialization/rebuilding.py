@@ -158,7 +158,7 @@ def from_type(function: Any, cls: Any, args: Any, state: Any) -> Tensor:
         made = made.as_subclass(cls)
     if state:
         _set_attributes(made, state)
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _set_attributes(made: Tensor, state: Any) -> None:
@@ -264,7 +264,7 @@ def encode(text: Any, encoding: Any = "latin1") -> bytes:
     _require(
         type(text) is str and encoding in ("latin1", "latin-1", "ascii", "utf-8"), "text to encode as latin1", text
     )
-    return text.encode(encoding)  # type: ignore[no-any-return]
+    return text.encode(encoding)
 
 
 def byte_array(*args: Any) -> bytearray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from torchplug._core.device import resolve
 from torchplug._core.tensor import Tensor, wrap
-from torchplug._tensor.conversion import host_array
+from torchplug._core.host import host_array
 from torchplug.serialization.atomic import replacing
 from torchplug.serialization.pickling import StorageTable
 from torchplug_spec import dtypes as dt
@@ -50,7 +50,7 @@ def load_safetensors(filename: str | os.PathLike[str], device: Any = "cpu") -> d
         data = stream.read()
     engine, native = resolve(device)
     loaded = {}
-    for name, entry in deserialize(data):
+    for name, entry in deserialize(data):  # type: ignore[no-untyped-call]  # safetensors says no types
         if entry["dtype"] not in _NAMES:
             raise TypeError(f"tensor '{name}' has the type {entry['dtype']}, expected one of {', '.join(_NAMES)}")
         dtype = _NAMES[entry["dtype"]]

@@ -73,7 +73,7 @@ def host_bytes(memory: Any) -> Any:
     """Returns the bytes of a one-dimensional tensor, on the host."""
     import numpy as np
 
-    from torchplug._tensor.conversion import host_array
+    from torchplug._core.host import host_array
 
     return np.ascontiguousarray(host_array(memory)).view(np.uint8)
 

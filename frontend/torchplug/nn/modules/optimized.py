@@ -38,10 +38,10 @@ class OptimizedModule(Module):
         return getattr(self._modules["_orig_mod"], name)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._orig_mod)  # type: ignore[call-overload]
+        return iter(self._orig_mod)
 
     def __len__(self) -> int:
-        return len(self._orig_mod)  # type: ignore[arg-type]
+        return len(self._orig_mod)
 
     def __getitem__(self, key: Any) -> Any:
         return self._orig_mod[key]  # type: ignore[index]

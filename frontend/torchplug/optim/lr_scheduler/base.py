@@ -159,7 +159,7 @@ def check_optimizer(optimizer: Any) -> None:
 
 
 def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def values(optimizer: Optimizer, name: str) -> list[Any]:
@@ -170,7 +170,7 @@ def values(optimizer: Optimizer, name: str) -> list[Any]:
 def set_value(group: dict[str, Any], name: str, value: Any) -> None:
     """Sets an option of a group; one that is a tensor is written in place."""
     if isinstance(group[name], Tensor):
-        group[name].fill_(value.reshape(()) if isinstance(value, Tensor) else value)  # type: ignore[attr-defined]
+        group[name].fill_(value.reshape(()) if isinstance(value, Tensor) else value)
     else:
         group[name] = value
 

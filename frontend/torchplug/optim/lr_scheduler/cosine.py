@@ -64,7 +64,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         height = 1 + math.cos(math.pi * self.T_cur / self.T_i)
         return [self.eta_min + (base - self.eta_min) * height / 2 for base in self.base_lrs]
 
-    def step(self, epoch: float | None = None) -> None:  # type: ignore[override]
+    def step(self, epoch: float | None = None) -> None:
         """Moves to the next epoch, or to a given one, which may be a fraction: `step(epoch + batch / batches)`."""
         if epoch is None and self.last_epoch < 0:
             epoch = 0

@@ -44,7 +44,7 @@ def sides(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
         raise TypeError("Got inappropriate padding arg")
     if len(padding) not in (1, 2, 4):
         raise ValueError(f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(padding)} element tuple")
-    return tuple(padding) * (4 // len(padding))  # type: ignore[return-value]  # four numbers by the line above
+    return tuple(padding) * (4 // len(padding))  # four numbers by the line above
 
 
 def pad(image: Tensor, padding: int | Sequence[int], fill: float | None = 0, padding_mode: str = "constant") -> Tensor:

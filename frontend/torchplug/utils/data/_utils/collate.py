@@ -62,7 +62,7 @@ def _rebuilt_mapping(old: Any, value: Callable[[Any], Any]) -> Any:
     entries = {key: value(key) for key in old}
     try:
         if not isinstance(old, MutableMapping):
-            return type(old)(entries)  # type: ignore[call-arg]  # mappings take a mapping; those that do not are caught
+            return type(old)(entries)  # mappings take a mapping; those that do not are caught
         clone = copy.copy(old)  # keeps what a subclass carries beside its entries
         clone.update(entries)
     except TypeError:
@@ -75,7 +75,7 @@ def _rebuilt_sequence(old: Any, entries: list[Any]) -> Any:
         return type(old)(*entries) if hasattr(old, "_fields") else entries
     try:
         if not isinstance(old, MutableSequence):
-            return type(old)(entries)  # type: ignore[call-arg]  # as for mappings
+            return type(old)(entries)  # as for mappings
         clone = copy.copy(old)
         for place, entry in enumerate(entries):
             clone[place] = entry

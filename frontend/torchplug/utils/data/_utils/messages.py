@@ -91,5 +91,5 @@ def _tensor(values: np.ndarray, dtype: str, requires_grad: bool, kind_of_tensor:
     kind = engine.kind(element, native)
     out = wrap(kind.F.from_numpy(values, native), kind)
     if kind_of_tensor is not None:
-        out = out.as_subclass(kind_of_tensor)  # type: ignore[attr-defined]  # attached in _tensor.methods
-    return out.requires_grad_() if requires_grad else out  # type: ignore[attr-defined]  # likewise
+        out = out.as_subclass(kind_of_tensor)
+    return out.requires_grad_() if requires_grad else out
