@@ -51,7 +51,7 @@ def _new_like(self: Tensor, *args: Any, device: Any = None) -> Tensor:
     return _construct(self._kind.dtype, self._kind.device if device is None else device, args)
 
 
-Tensor.new = _new_like  # type: ignore[method-assign]
+Tensor.new = _new_like  # type: ignore[method-assign, assignment]
 Tensor.__new__ = staticmethod(_new)  # type: ignore[method-assign, assignment]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from torchplug._core.device import resolve
-from torchplug._core.tensor import Tensor, wrap
 from torchplug._core.host import host_array
+from torchplug._core.tensor import Tensor, wrap
 from torchplug.serialization.atomic import replacing
 from torchplug.serialization.pickling import StorageTable
 from torchplug_spec import dtypes as dt
