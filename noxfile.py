@@ -40,7 +40,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Static types, strict in the socket and the core."""
+    """Static types, strictly."""
     install(session, "dev,jax")
     session.run("python", "-m", "mypy")
 
