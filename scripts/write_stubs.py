@@ -28,7 +28,11 @@ _ALL = "(input: Tensor, *, out: Tensor | None = None) -> Tensor"
 _ALONG = "(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = None) -> return_types.{name}"
 _AXIS = "(input: Tensor, *, axis: int, keepdims: bool = False, out: Any = None) -> return_types.{name}"
 _PAIR = "(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor"
+_EACH = ("(tensors: Tensor, /) -> Tensor", "(*tensors: Any) -> tuple[Tensor, ...]")
 OVERLOADS = {
+    "atleast_1d": _EACH,
+    "atleast_2d": _EACH,
+    "atleast_3d": _EACH,
     "max": (_ALL, _ALONG, _AXIS, _PAIR),
     "min": (_ALL, _ALONG, _AXIS, _PAIR),
     "median": (_ALL, _ALONG),
@@ -42,6 +46,17 @@ OVERLOADS = {
     "type": (
         "(self: Tensor, dtype: None = None, non_blocking: bool = False) -> str",
         "(self: Tensor, dtype: Any, non_blocking: bool = False) -> Tensor",
+    ),
+    "unique": (
+        "(input: Tensor, sorted: bool = True, return_inverse: Literal[False] = False, "
+        "return_counts: Literal[False] = False, dim: int | None = None) -> Tensor",
+        "(input: Tensor, sorted: bool = True, return_inverse: bool = False, "
+        "return_counts: bool = False, dim: int | None = None) -> Any",
+    ),
+    "unique_consecutive": (
+        "(input: Tensor, return_inverse: Literal[False] = False, "
+        "return_counts: Literal[False] = False, dim: int | None = None) -> Tensor",
+        "(input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any",
     ),
     "where": (
         "(condition: Tensor, input: Tensor | complex, other: Tensor | complex, *, out: Tensor | None = None) -> Tensor",
@@ -114,7 +129,7 @@ class Stub:
             if overloads:
                 self.need("typing", "overload")
                 self.lines.append(f"{indent}@overload")
-                said = self.overload(said, method)
+                said = self.overload(said, function, method)
             elif said.endswith("-> Any") and name in results():
                 said = f"{said.removesuffix('Any')}{self.name('return_types')}.{name}"
             head = f"{indent}def {name}{said}:"
@@ -130,9 +145,13 @@ class Stub:
             said = self.annotation(value.annotation, found.fset)
             self.lines.append(f"    @{name}.setter\n    def {name}(self, value: {said}) -> None: ...")
 
-    def overload(self, said: str, method: bool) -> str:
-        """Returns a signature of `OVERLOADS` in words of the stub."""
+    def overload(self, said: str, function: Callable[..., Any], method: bool) -> str:
+        """Returns a signature of `OVERLOADS` in words of the stub; TypeError if the function has no such parameters."""
         definition: Any = ast.parse(f"def f{said}: ...").body[0]
+        unknown = {node.arg for node in ast.walk(definition) if isinstance(node, ast.arg)}
+        unknown -= set(inspect.signature(function).parameters)
+        if unknown:
+            raise TypeError(f"an overload says {sorted(unknown)}, which {function.__qualname__} does not take")
         for node in ast.walk(definition):
             if isinstance(node, ast.Name):
                 node.id = self.name(node.id)
@@ -186,7 +205,9 @@ class Stub:
 def overloads_of(name: str, function: Callable[..., Any]) -> list[str]:
     """Returns the signatures that `OVERLOADS` says for functions of this name and first parameter."""
     first = next(iter(inspect.signature(function).parameters), "")
-    return [said.format(name=name) for said in OVERLOADS.get(name, ()) if said.startswith(f"({first}:")]
+    return [
+        said.format(name=name) for said in OVERLOADS.get(name, ()) if said.startswith((f"({first}:", f"(*{first}:"))
+    ]
 
 
 def results() -> dict[str, type[Any]]:

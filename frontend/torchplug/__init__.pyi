@@ -139,11 +139,23 @@ def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the angle in radians of the point (x = other, y = input), from -pi to pi."""
 def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the number with this hyperbolic tangent."""
-def atleast_1d(*tensors: Any) -> Any:
+@overload
+def atleast_1d(tensors: Tensor, /) -> Tensor:
     """Returns tensors with at least one dimension, as views."""
-def atleast_2d(*tensors: Any) -> Any:
+@overload
+def atleast_1d(*tensors: Any) -> tuple[Tensor, ...]:
+    """Returns tensors with at least one dimension, as views."""
+@overload
+def atleast_2d(tensors: Tensor, /) -> Tensor:
     """Returns tensors with at least two dimensions, as views: vectors become rows."""
-def atleast_3d(*tensors: Any) -> Any:
+@overload
+def atleast_2d(*tensors: Any) -> tuple[Tensor, ...]:
+    """Returns tensors with at least two dimensions, as views: vectors become rows."""
+@overload
+def atleast_3d(tensors: Tensor, /) -> Tensor:
+    """Returns tensors with at least three dimensions, as views: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1)."""
+@overload
+def atleast_3d(*tensors: Any) -> tuple[Tensor, ...]:
     """Returns tensors with at least three dimensions, as views: (n,) becomes (1, n, 1), (n, m) becomes (n, m, 1)."""
 def avg_pool1d(input: Tensor, kernel_size: builtins.int | Sequence[builtins.int], stride: builtins.int | Sequence[builtins.int] | None = None, padding: builtins.int | Sequence[builtins.int] = 0, ceil_mode: builtins.bool = False, count_include_pad: builtins.bool = True) -> Tensor:
     """Returns the average of every window of (N, C, L) or (C, L); padding counts unless `count_include_pad` is False."""
@@ -723,8 +735,16 @@ def unbind(input: Tensor, dim: builtins.int = 0) -> tuple[Tensor, ...]:
     """Returns a view of every entry of a dimension."""
 def unflatten(input: Tensor, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
     """Returns a view with one dimension divided into `sizes` (one may be -1)."""
+@overload
+def unique(input: Tensor, sorted: builtins.bool = True, return_inverse: Literal[False] = False, return_counts: Literal[False] = False, dim: builtins.int | None = None) -> Tensor:
+    """Returns the different elements (or slices along `dim`) in order; then, if asked, for each element the place of its like among them, and how often each occurs."""
+@overload
 def unique(input: Tensor, sorted: builtins.bool = True, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None) -> Any:
     """Returns the different elements (or slices along `dim`) in order; then, if asked, for each element the place of its like among them, and how often each occurs."""
+@overload
+def unique_consecutive(input: Tensor, return_inverse: Literal[False] = False, return_counts: Literal[False] = False, dim: builtins.int | None = None) -> Tensor:
+    """Returns the elements (or slices along `dim`) without repetitions of the one before; then, if asked, for each element the place of its run, and how long each run is."""
+@overload
 def unique_consecutive(input: Tensor, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None) -> Any:
     """Returns the elements (or slices along `dim`) without repetitions of the one before; then, if asked, for each element the place of its run, and how long each run is."""
 def unsqueeze(input: Tensor, dim: builtins.int) -> Tensor:

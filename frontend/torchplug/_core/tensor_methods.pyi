@@ -1140,8 +1140,16 @@ class TensorMethods:
         """Returns a view of all windows of `size` along a dimension, every `step`; the window is the last dimension."""
     def uniform_(self, *args: Any, generator: Generator | None = None, **keywords: Any) -> Tensor:
         """Fills self with numbers uniform in [from, to); returns self."""
+    @overload
+    def unique(self, sorted: builtins.bool = True, return_inverse: Literal[False] = False, return_counts: Literal[False] = False, dim: builtins.int | None = None) -> Tensor:
+        """Returns the different elements (or slices along `dim`) in order; then, if asked, for each element the place of its like among them, and how often each occurs."""
+    @overload
     def unique(self, sorted: builtins.bool = True, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None) -> Any:
         """Returns the different elements (or slices along `dim`) in order; then, if asked, for each element the place of its like among them, and how often each occurs."""
+    @overload
+    def unique_consecutive(self, return_inverse: Literal[False] = False, return_counts: Literal[False] = False, dim: builtins.int | None = None) -> Tensor:
+        """Returns the elements (or slices along `dim`) without repetitions of the one before; then, if asked, for each element the place of its run, and how long each run is."""
+    @overload
     def unique_consecutive(self, return_inverse: builtins.bool = False, return_counts: builtins.bool = False, dim: builtins.int | None = None) -> Any:
         """Returns the elements (or slices along `dim`) without repetitions of the one before; then, if asked, for each element the place of its run, and how long each run is."""
     def unsqueeze(self, dim: builtins.int) -> Tensor:
