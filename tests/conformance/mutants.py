@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tape_engine import TapeBackend
 
 from torchplug_numpy import NumPyBackend
 from torchplug_spec import Backend, DType, kernel
@@ -23,6 +22,10 @@ __all__ = ["MUTANTS", "Mutant"]
 
 Array = np.ndarray
 Function = Callable[..., Any]
+
+
+class StrictCompiler(StrictBackend):
+    """The strict engine; defects of its compiler are methods, not functions over NumPy arrays."""
 
 
 class Mutant:
@@ -82,7 +85,7 @@ def _opened(argument: Any) -> Any:
 
 MADE_METHODS: dict[type[Backend], Callable[[Function], Function]] = {
     StrictBackend: _over_numpy,
-    TapeBackend: lambda function: function,
+    StrictCompiler: lambda function: function,
 }
 
 # ---- required functions ----------------------------------------------------------------------------------------------
@@ -306,9 +309,9 @@ def overwrites_gradients_of_repeated_rows(g: Array, indices: Array, shape: tuple
 # ---- a compiler's own ------------------------------------------------------------------------------------------------
 
 
-@mutant("replay", "compile", base=TapeBackend, words="programs")
-def repeats_its_first_results(self: TapeBackend, fn: Function, donate: tuple[int, ...] = ()) -> Function:
-    run, first = TapeBackend.compile(self, fn), {}
+@mutant("replay", "compile", base=StrictCompiler, words="programs")
+def repeats_its_first_results(self: StrictCompiler, fn: Function, donate: tuple[int, ...] = ()) -> Function:
+    run, first = StrictCompiler.compile(self, fn), {}
 
     def frozen(arrays: list[Any]) -> list[Any]:
         return first.setdefault(len(arrays), run(arrays))
@@ -316,9 +319,9 @@ def repeats_its_first_results(self: TapeBackend, fn: Function, donate: tuple[int
     return frozen
 
 
-@mutant("replay", "compile", base=TapeBackend, words="programs")
-def bakes_its_last_input_in(self: TapeBackend, fn: Function, donate: tuple[int, ...] = ()) -> Function:
-    run, kept = TapeBackend.compile(self, fn), {}
+@mutant("replay", "compile", base=StrictCompiler, words="programs")
+def bakes_its_last_input_in(self: StrictCompiler, fn: Function, donate: tuple[int, ...] = ()) -> Function:
+    run, kept = StrictCompiler.compile(self, fn), {}
 
     def stale(arrays: list[Any]) -> list[Any]:
         last = kept.setdefault((len(arrays), arrays[-1].shape, arrays[-1].dtype), arrays[-1])
@@ -327,12 +330,12 @@ def bakes_its_last_input_in(self: TapeBackend, fn: Function, donate: tuple[int, 
     return stale
 
 
-@mutant("replay", "compile", base=TapeBackend, words="programs")
-def swaps_two_results(self: TapeBackend, fn: Function, donate: tuple[int, ...] = ()) -> Function:
-    run = TapeBackend.compile(self, fn)
+@mutant("replay", "compile", base=StrictCompiler, words="programs")
+def swaps_two_results(self: StrictCompiler, fn: Function, donate: tuple[int, ...] = ()) -> Function:
+    run = StrictCompiler.compile(self, fn)
     return lambda arrays: list(reversed(run(arrays)))
 
 
-@mutant("capabilities", "is_tracer", base=TapeBackend)
-def does_not_know_its_tracers(self: TapeBackend, x: Any) -> bool:
+@mutant("capabilities", "is_tracer", base=StrictCompiler)
+def does_not_know_its_tracers(self: StrictCompiler, x: Any) -> bool:
     return False
