@@ -8,7 +8,7 @@ import numpy as np
 from collections.abc import Sequence
 from torchplug import autograd as autograd, backends as backends, cuda as cuda, nn as nn, ops as ops, optim as optim, random as random, return_types as return_types, serialization as serialization, special as special, storage as storage, torch_alias as torch_alias, utils as utils, version as version
 from torchplug._compile.function import compile as compile
-from torchplug._core.device import Device
+from torchplug._core.device import Device, DeviceLike
 from torchplug._core.layout import Layout, MemoryFormat, channels_last as channels_last, channels_last_3d as channels_last_3d, contiguous_format as contiguous_format, preserve_format as preserve_format, sparse_coo as sparse_coo, strided as strided
 from torchplug._core.limits import finfo as finfo, iinfo as iinfo
 from torchplug._core.matmul_precision import get_float32_matmul_precision as get_float32_matmul_precision, set_float32_matmul_precision as set_float32_matmul_precision
@@ -113,7 +113,7 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the angle of complex numbers in radians; of real ones 0, or pi below 0."""
 def any(input: Tensor, dim: Dim = None, keepdim: builtins.bool = False, *, out: Tensor | None = None, axis: Dim = None, keepdims: builtins.bool | None = None) -> Tensor:
     """Returns whether any element over `dim` is not 0, as bool (uint8 for uint8)."""
-def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
     """Returns start, start + step, ... below end: ceil((end - start) / step) numbers, int64 if all arguments are ints."""
 def argmax(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False, *, out: Tensor | None = None, axis: builtins.int | None = None, keepdims: builtins.bool | None = None) -> Tensor:
     """Returns the index of the first largest element over `dim`, or in the flattened tensor, as int64; NaN is largest."""
@@ -125,9 +125,9 @@ def argwhere(input: Tensor) -> Tensor:
     """Returns the indices of non-zero elements, int64 of shape (n, ndim)."""
 def as_strided(input: Tensor, size: Sequence[builtins.int], stride: Sequence[builtins.int], storage_offset: builtins.int | None = None) -> Tensor:
     """Returns a view of the input's storage with the given size, stride and offset, all in elements."""
-def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: DType | None = None, device: DeviceLike = None) -> Tensor:
     """Returns data as a tensor, sharing memory where possible: the same tensor, or a NumPy array's memory."""
-def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: builtins.bool | None = None, requires_grad: builtins.bool = False) -> Tensor:
+def asarray(obj: Any, *, dtype: DType | None = None, device: DeviceLike = None, copy: builtins.bool | None = None, requires_grad: builtins.bool = False) -> Tensor:
     """Returns an object as a tensor; `copy` True always copies, False never does."""
 def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the angle in radians with this sine."""
@@ -291,11 +291,11 @@ def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Returns tensors joined along the third dimension."""
 def einsum(*args: Any) -> Tensor:
     """Returns the sum of products that an equation names: `einsum("ij,jk->ik", x, y)`."""
-def empty(*size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None, names: Any = None, **keywords: Any) -> Tensor:
+def empty(*size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None, names: Any = None, **keywords: Any) -> Tensor:
     """Returns a new tensor of the given size whose values are not to be relied on (they are zeros)."""
-def empty_like(input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, memory_format: Any = None, pin_memory: builtins.bool = False) -> Tensor:
+def empty_like(input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, memory_format: Any = None, pin_memory: builtins.bool = False) -> Tensor:
     """Returns a tensor like `input` whose values are not to be relied on (zeros)."""
-def empty_strided(size: Any, stride: Any, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+def empty_strided(size: Any, stride: Any, *, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
     """Returns a tensor with the given size and stride (in elements)."""
 def eq(input: Tensor, other: Tensor | builtins.complex, *, out: Tensor | None = None) -> Tensor:
     """Returns where `input == other`, as bool."""
@@ -313,7 +313,7 @@ def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns 2 to the power of each element."""
 def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns exp(input) - 1, accurate near 0."""
-def eye(n: builtins.int, m: builtins.int | None = None, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False) -> Tensor:
+def eye(n: builtins.int, m: builtins.int | None = None, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False) -> Tensor:
     """Returns an n × m matrix with ones on the diagonal."""
 def feature_alpha_dropout(input: Tensor, p: builtins.float = 0.5, training: builtins.bool = False, inplace: builtins.bool = False) -> Tensor:
     """Returns alpha dropout of whole channels."""
@@ -341,13 +341,13 @@ def fmod(input: Tensor, other: Tensor | builtins.complex, *, out: Tensor | None 
     """Returns the remainder of `input / other` rounded towards zero: it has the sign of `input`."""
 def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns what the integer part leaves, with the sign of the input."""
-def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: builtins.bool | None = None) -> Tensor:
+def from_dlpack(ext_tensor: Any, *, device: DeviceLike = None, copy: builtins.bool | None = None) -> Tensor:
     """Returns a tensor on the memory of another library's array, through DLPack."""
 def from_numpy(ndarray: np.ndarray) -> Tensor:
     """Returns a tensor on the memory of a NumPy array (numpy backend; a copy on the default device of any other)."""
-def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, names: Any = None) -> Tensor:
+def full(size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, names: Any = None) -> Tensor:
     """Returns a new tensor filled with a number; its dtype follows the number unless given."""
-def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, memory_format: Any = None, pin_memory: builtins.bool = False) -> Tensor:
+def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, memory_format: Any = None, pin_memory: builtins.bool = False) -> Tensor:
     """Returns a number repeated over the size, dtype and device of `input`."""
 def gather(input: Tensor, dim: builtins.int, index: Tensor, *, sparse_grad: builtins.bool = False, out: Tensor | None = None) -> Tensor:
     """Returns out[i][j] = input[index[i][j]][j] (for dim 0): one element per index, of the shape of `index`."""
@@ -429,7 +429,7 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | builtins.float, *, out: Te
     """Returns `input + weight * (end - input)`; all tensors have one floating dtype."""
 def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the logarithm of the absolute gamma function."""
-def linspace(start: Any, end: Any, steps: builtins.int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+def linspace(start: Any, end: Any, steps: builtins.int, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
     """Returns `steps` evenly spaced numbers from start to end, both included."""
 def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the natural logarithm; NaN for negative numbers."""
@@ -457,7 +457,7 @@ def logical_xor(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> T
     """Returns where exactly one is not 0."""
 def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Returns log(input / (1 - input)); `eps` clamps the input to [eps, 1 - eps] first."""
-def logspace(start: Any, end: Any, steps: builtins.int, base: builtins.float = 10.0, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False) -> Tensor:
+def logspace(start: Any, end: Any, steps: builtins.int, base: builtins.float = 10.0, *, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False) -> Tensor:
     """Returns base ** x for `steps` evenly spaced x from start to end."""
 def logsumexp(input: Tensor, dim: Dim, keepdim: builtins.bool = False, *, out: Tensor | None = None) -> Tensor:
     """Returns log(sum(exp(input))) over `dim`, with the maximum taken out first, so that nothing overflows."""
@@ -555,13 +555,13 @@ def nonzero(input: Tensor, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]:
     """Returns the indices of non-zero elements, int64 of shape (n, ndim), or a tuple of ndim vectors."""
 def norm(input: Tensor, p: builtins.float | str | None = 'fro', dim: Any = None, keepdim: builtins.bool = False, out: Tensor | None = None, dtype: DType | None = None) -> Tensor:
     """Returns the p-norm of the elements over `dim`, all of them if None; "fro" is the 2-norm."""
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: builtins.bool = False) -> Tensor:
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False) -> Tensor:
     """Returns normal numbers; `mean` and `std` are numbers with a `size`, or tensors that give it."""
 def numel(input: Tensor) -> builtins.int:
     """Returns the number of elements."""
-def ones(*size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None, names: Any = None, **keywords: Any) -> Tensor:
+def ones(*size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None, names: Any = None, **keywords: Any) -> Tensor:
     """Returns a new tensor of ones of the given size."""
-def ones_like(input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, memory_format: Any = None, pin_memory: builtins.bool = False) -> Tensor:
+def ones_like(input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, memory_format: Any = None, pin_memory: builtins.bool = False) -> Tensor:
     """Returns ones of the size, dtype and device of `input`."""
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the matrix of all products of the elements of two vectors."""
@@ -593,19 +593,19 @@ def quantile(input: Tensor, q: Any, dim: builtins.int | None = None, keepdim: bu
     """Returns the q-quantiles along `dim` (of all elements if None); a tensor `q` adds a first dimension."""
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns radians in degrees."""
-def rand(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, names: Any = None, **keywords: Any) -> Tensor:
+def rand(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, names: Any = None, **keywords: Any) -> Tensor:
     """Returns numbers uniform in [0, 1), of the given size."""
-def rand_like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: builtins.bool = False, memory_format: Any = None, generator: Generator | None = None, pin_memory: builtins.bool = False) -> Tensor:
+def rand_like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, memory_format: Any = None, generator: Generator | None = None, pin_memory: builtins.bool = False) -> Tensor:
     """Returns numbers uniform in [0, 1), of the size of `input`."""
-def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
     """Returns integers uniform in [low, high): `randint(high, size)` or `randint(low, high, size)`, int64 unless given."""
-def randint_like(input: Tensor, low: Any, high: Any = None, *, dtype: DType | None = None, device: Any = None, layout: Any = None, requires_grad: builtins.bool = False, memory_format: Any = None) -> Tensor:
+def randint_like(input: Tensor, low: Any, high: Any = None, *, dtype: DType | None = None, device: DeviceLike = None, layout: Any = None, requires_grad: builtins.bool = False, memory_format: Any = None) -> Tensor:
     """Returns integers uniform in [low, high) of the size, dtype and device of `input`."""
-def randn(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, names: Any = None, **keywords: Any) -> Tensor:
+def randn(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, names: Any = None, **keywords: Any) -> Tensor:
     """Returns normal numbers with mean 0 and variance 1, of the given size."""
-def randn_like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: builtins.bool = False, memory_format: Any = None, generator: Generator | None = None, pin_memory: builtins.bool = False) -> Tensor:
+def randn_like(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, memory_format: Any = None, generator: Generator | None = None, pin_memory: builtins.bool = False) -> Tensor:
     """Returns normal numbers with mean 0 and variance 1, of the size of `input`."""
-def randperm(n: builtins.int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: DType = ..., layout: Any = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
+def randperm(n: builtins.int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: DType = ..., layout: Any = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False) -> Tensor:
     """Returns a random permutation of 0 ... n - 1."""
 def ravel(input: Tensor) -> Tensor:
     """Returns the elements as one dimension: a view where strides allow it, else a copy."""
@@ -641,7 +641,7 @@ def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns 1 / sqrt(input)."""
 def rsub(input: Tensor, other: Tensor | builtins.complex, *, alpha: builtins.complex = 1) -> Tensor:
     """Returns `other - alpha * input`."""
-def scalar_tensor(value: Any, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False) -> Tensor:
+def scalar_tensor(value: Any, *, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False) -> Tensor:
     """Returns a 0-d tensor of a number, in the default dtype unless given."""
 def scatter(input: Tensor, dim: builtins.int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Tensor | None = None) -> Tensor:
     """Returns `input` with out[index[i][j]][j] = src[i][j] (for dim 0); `src` may be a number; reduce "add" or "multiply"."""
@@ -701,7 +701,7 @@ def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the tangent of radians."""
 def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the hyperbolic tangent."""
-def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, names: Any = None) -> Tensor:
+def tensor(data: Any, *, dtype: DType | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, names: Any = None) -> Tensor:
     """Returns a new tensor with a copy of the data: numbers, nested sequences, NumPy arrays, tensors."""
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: builtins.int = 0) -> tuple[Tensor, ...]:
     """Returns views of pieces along `dim`: a number of nearly equal ones, or those between the listed indices."""
@@ -721,11 +721,11 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: builtins.float | None =
     """Returns the integral of `y` along `dim` by the trapezoidal rule, at places `x` or at distance `dx` (1)."""
 def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """Returns matrices with zeros above a diagonal (0 the main one, 1 above it, -1 below it)."""
-def tril_indices(row: builtins.int, col: builtins.int, offset: builtins.int = 0, *, dtype: DType = ..., device: Any = None, layout: Layout | None = None) -> Tensor:
+def tril_indices(row: builtins.int, col: builtins.int, offset: builtins.int = 0, *, dtype: DType = ..., device: DeviceLike = None, layout: Layout | None = None) -> Tensor:
     """Returns the indices of the lower triangle of a row × col matrix, shape (2, n)."""
 def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """Returns matrices with zeros below a diagonal (0 the main one, 1 above it, -1 below it)."""
-def triu_indices(row: builtins.int, col: builtins.int, offset: builtins.int = 0, *, dtype: DType = ..., device: Any = None, layout: Layout | None = None) -> Tensor:
+def triu_indices(row: builtins.int, col: builtins.int, offset: builtins.int = 0, *, dtype: DType = ..., device: DeviceLike = None, layout: Layout | None = None) -> Tensor:
     """Returns the indices of the upper triangle of a row × col matrix, shape (2, n)."""
 def true_divide(input: Tensor, other: Tensor | builtins.complex, *, out: Tensor | None = None) -> Tensor:
     """Returns `input / other`; integers are divided in the default dtype."""
@@ -769,9 +769,9 @@ def where(condition: Tensor) -> tuple[Tensor, ...]:
     """Returns `input` where the condition holds, `other` elsewhere; with a condition alone, the indices where it holds."""
 def xlogy(input: Tensor | builtins.complex, other: Tensor | builtins.complex, *, out: Tensor | None = None) -> Tensor:
     """Returns `input * log(other)`, 0 where the input is 0."""
-def zeros(*size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None, names: Any = None, **keywords: Any) -> Tensor:
+def zeros(*size: Any, out: Tensor | None = None, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, pin_memory: builtins.bool = False, memory_format: Any = None, names: Any = None, **keywords: Any) -> Tensor:
     """Returns a new tensor of zeros of the given size."""
-def zeros_like(input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: Any = None, requires_grad: builtins.bool = False, memory_format: Any = None, pin_memory: builtins.bool = False) -> Tensor:
+def zeros_like(input: Tensor, *, dtype: DType | None = None, layout: Layout | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, memory_format: Any = None, pin_memory: builtins.bool = False) -> Tensor:
     """Returns zeros of the size, dtype and device of `input`."""
 absolute = abs
 arccos = acos

@@ -7,7 +7,7 @@ from typing import Any
 
 from torchplug._core import selection
 
-__all__ = ["Device", "as_device", "device_of_engine", "resolve"]
+__all__ = ["Device", "DeviceLike", "as_device", "device_of_engine", "resolve"]
 
 _PATTERN = re.compile(r"(?:(?P<engine>[a-z][a-z0-9_-]*)/)?(?P<type>[a-z_]+)(?::(?P<index>\d+))?")
 _TYPES = ("cpu", "cuda", "tpu", "mps", "xpu", "meta", "hip", "xla", "ipu", "hpu", "mtia", "vulkan", "privateuseone")
@@ -98,6 +98,10 @@ def _parse(text: str, index: int | None) -> tuple[str, int | None, str | None]:
     return kind, index, engine
 
 
+DeviceLike = Device | str | int | None
+"""What says a device: itself, its name, the index of a CUDA device, or None for the default."""
+
+
 def device_of_engine(engine: Any, native: str) -> Device:
     """Returns the device of tensors on an engine's native device."""
     device = Device.__new__(Device)
@@ -114,7 +118,7 @@ def as_device(device: Any) -> Device:
     return device if isinstance(device, Device) else Device(device)
 
 
-def resolve(device: Any) -> tuple[Any, str]:
+def resolve(device: DeviceLike) -> tuple[Any, str]:
     """Returns (engine, native device) of a device; the default device for None."""
     if device is None:
         device = selection.current_device()
@@ -123,7 +127,7 @@ def resolve(device: Any) -> tuple[Any, str]:
             return engine, engine.default_device()
     device = as_device(device)
     if device.native is not None:
-        return selection.engine(device.engine), device.native
+        return selection.engine(device.engine), device.native  # type: ignore[arg-type]  # who has a native one has an engine
     engine = selection.engine(device.engine) if device.engine else selection.engine_with(device.type)
     return engine, _native(engine, device)
 

@@ -7,7 +7,7 @@ import builtins
 import numpy as np
 from collections.abc import Iterator, Sequence
 from torchplug import return_types
-from torchplug._core.device import Device
+from torchplug._core.device import Device, DeviceLike
 from torchplug._core.hooks import RemovableHandle
 from torchplug._core.random import Generator
 from torchplug._core.size import Size
@@ -342,7 +342,7 @@ class TensorMethods:
         """Returns the covariance matrix of the rows: one row per variable, one column per observation, perhaps weighted."""
     def cpu(self, memory_format: Any = None) -> Tensor:
         """Returns the tensor on the CPU: of its own engine where that has one, else of the default backend."""
-    def cuda(self, device: Any = None, non_blocking: builtins.bool = False, memory_format: Any = None) -> Tensor:
+    def cuda(self, device: DeviceLike = None, non_blocking: builtins.bool = False, memory_format: Any = None) -> Tensor:
         """Returns the tensor on a CUDA device; RuntimeError when no backend has one."""
     def cummax(self, dim: builtins.int, *, out: Any = None) -> return_types.cummax:
         """Returns (values, indices) of the running maximum along `dim`; of equal elements the last counts, NaN is largest."""
@@ -601,7 +601,7 @@ class TensorMethods:
         """False: torchplug has no such tensors."""
     def is_nonzero(self) -> builtins.bool:
         """Returns whether the only element is not 0."""
-    def is_pinned(self, device: Any = None) -> builtins.bool:
+    def is_pinned(self, device: DeviceLike = None) -> builtins.bool:
         """Returns False."""
     @property
     def is_quantized(self) -> builtins.bool:
@@ -843,17 +843,17 @@ class TensorMethods:
         """Writes the result of `negative` into self; returns self."""
     def nelement(self) -> builtins.int:
         """Returns the number of elements."""
-    def new(self, *args: Any, device: Any = None) -> Tensor:
+    def new(self, *args: Any, device: DeviceLike = None) -> Tensor:
         """Returns a tensor of this one's dtype and device from sizes (its values are arbitrary), data, or another tensor's memory."""
-    def new_empty(self, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
+    def new_empty(self, *size: Any, dtype: DType | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
         """Returns torch.empty(size) with this tensor's dtype and device unless given."""
-    def new_full(self, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
+    def new_full(self, *size: Any, dtype: DType | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
         """Returns torch.full(size) with this tensor's dtype and device unless given."""
-    def new_ones(self, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
+    def new_ones(self, *size: Any, dtype: DType | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
         """Returns torch.ones(size) with this tensor's dtype and device unless given."""
-    def new_tensor(self, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: builtins.bool = False) -> Tensor:
+    def new_tensor(self, data: Any, *, dtype: DType | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False) -> Tensor:
         """Returns a tensor with a copy of the data, of this tensor's dtype and device unless given."""
-    def new_zeros(self, *size: Any, dtype: DType | None = None, device: Any = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
+    def new_zeros(self, *size: Any, dtype: DType | None = None, device: DeviceLike = None, requires_grad: builtins.bool = False, layout: Any = None, pin_memory: builtins.bool = False, **keywords: Any) -> Tensor:
         """Returns torch.zeros(size) with this tensor's dtype and device unless given."""
     def nextafter(self, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Returns the next representable number after `input` towards `other`."""
@@ -884,7 +884,7 @@ class TensorMethods:
         """Which output of its node this tensor is."""
     def permute(self, *dims: Any) -> Tensor:
         """Returns a view with the dimensions in the given order."""
-    def pin_memory(self, device: Any = None) -> Tensor:
+    def pin_memory(self, device: DeviceLike = None) -> Tensor:
         """Returns self: host memory needs no pinning for the engines torchplug drives."""
     def poisson(self, generator: Generator | None = None) -> Tensor:
         """Returns Poisson numbers with the rates that `input` holds."""

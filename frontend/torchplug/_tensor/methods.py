@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from torchplug._core.declare import DECLARATIONS
-from torchplug._core.device import Device, as_device, resolve
+from torchplug._core.device import Device, DeviceLike, as_device, resolve
 from torchplug._core.elementwise import convert
 from torchplug._core.host import host_array
 from torchplug._core.inplace import inplace_twin
@@ -142,7 +142,7 @@ def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     return _move(self, engine, native)
 
 
-def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+def cuda(self: Tensor, device: DeviceLike = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
     """Returns the tensor on a CUDA device; RuntimeError when no backend has one."""
     return to(self, "cuda" if device is None else device)
 
@@ -152,7 +152,7 @@ def numpy_kind(self: Tensor) -> Any:
 
 
 def new_tensor(
-    self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False
+    self: Tensor, data: Any, *, dtype: DType | None = None, device: DeviceLike = None, requires_grad: bool = False
 ) -> Tensor:
     """Returns a tensor with a copy of the data, of this tensor's dtype and device unless given."""
     from torchplug.ops.from_data import tensor
@@ -170,7 +170,7 @@ def _new_factory(name: str, function: str) -> Any:
         self: Tensor,
         *size: Any,
         dtype: DType | None = None,
-        device: Any = None,
+        device: DeviceLike = None,
         requires_grad: bool = False,
         layout: Any = None,
         pin_memory: bool = False,
@@ -208,12 +208,12 @@ def as_subclass(self: Tensor, cls: type[Subclass]) -> Subclass:
     return out
 
 
-def pin_memory(self: Tensor, device: Any = None) -> Tensor:
+def pin_memory(self: Tensor, device: DeviceLike = None) -> Tensor:
     """Returns self: host memory needs no pinning for the engines torchplug drives."""
     return self
 
 
-def is_pinned(self: Tensor, device: Any = None) -> bool:
+def is_pinned(self: Tensor, device: DeviceLike = None) -> bool:
     """Returns False."""
     return False
 

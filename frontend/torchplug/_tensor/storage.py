@@ -9,7 +9,7 @@ from typing import Any
 
 from torchplug._core import geometry as geo
 from torchplug._core import lens as lenses
-from torchplug._core.device import Device, resolve
+from torchplug._core.device import Device, DeviceLike, resolve
 from torchplug._core.tensor import Tensor, View, _typed_prefix, cell_of, geometry_of, new, wrap
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
@@ -129,7 +129,7 @@ class UntypedStorage:
     __slots__ = ("_flat",)
     __module__ = "torch.storage"
 
-    def __init__(self, data: int | Sequence[int] = 0, *, device: Any = None) -> None:
+    def __init__(self, data: int | Sequence[int] = 0, *, device: DeviceLike = None) -> None:
         engine, native = resolve(device)
         kind = engine.kind(dt.uint8, native)
         if isinstance(data, int):
@@ -227,7 +227,7 @@ class UntypedStorage:
         """Returns this storage if it is on the CPU, else a copy there."""
         return self.to(device="cpu")
 
-    def cuda(self, device: Any = None, non_blocking: bool = False) -> UntypedStorage:
+    def cuda(self, device: DeviceLike = None, non_blocking: bool = False) -> UntypedStorage:
         """Returns this storage if it is on a CUDA device, else a copy there."""
         return self.to(device="cuda" if device is None else device)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.modes import default_dtype
 from torchplug._core.naming import tensor_type_name
 from torchplug._core.size import Size
@@ -35,7 +36,7 @@ def _construct(dtype: DType, device: Any, args: tuple) -> Tensor:
     )
 
 
-def _new(cls: type[Tensor], *args: Any, device: Any = None, **keywords: Any) -> Tensor:
+def _new(cls: type[Tensor], *args: Any, device: DeviceLike = None, **keywords: Any) -> Tensor:
     """Returns `cls(sizes...)` (zeros), `cls(data)` or an alias of a tensor, in the default dtype."""
     if keywords:
         raise TypeError(f"new() received an invalid combination of arguments - got unexpected {', '.join(keywords)}")
@@ -46,7 +47,7 @@ def _new(cls: type[Tensor], *args: Any, device: Any = None, **keywords: Any) -> 
     return made if cls is Tensor else made.as_subclass(cls)
 
 
-def _new_like(self: Tensor, *args: Any, device: Any = None) -> Tensor:
+def _new_like(self: Tensor, *args: Any, device: DeviceLike = None) -> Tensor:
     """Returns a tensor of this one's dtype and device from sizes (its values are arbitrary), data, or another tensor's memory."""
     return _construct(self._kind.dtype, self._kind.device if device is None else device, args)
 

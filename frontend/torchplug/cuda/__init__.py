@@ -8,6 +8,7 @@ from typing import Any
 
 from torchplug._core import kind as _kinds
 from torchplug._core import selection as _selection
+from torchplug._core.device import DeviceLike as _DeviceLike
 from torchplug._core.device import as_device as _as_device
 from torchplug._core.random import default_generator as _generator
 from torchplug._tensor.typed import TYPED as _TYPED
@@ -102,25 +103,25 @@ class device:  # noqa: N801 -- PyTorch's name
         _current = self.previous
 
 
-def get_device_name(device: Any = None) -> str:
+def get_device_name(device: _DeviceLike = None) -> str:
     """Returns the name of a device."""
     _need()
     return str(_ask("device_name", device, "CUDA device"))
 
 
-def get_device_properties(device: Any = None) -> Any:
+def get_device_properties(device: _DeviceLike = None) -> Any:
     """Returns name, total_memory (bytes), major, minor, multi_processor_count of a device."""
     _need()
     return _ask("device_properties", device)
 
 
-def get_device_capability(device: Any = None) -> tuple[int, int]:
+def get_device_capability(device: _DeviceLike = None) -> tuple[int, int]:
     """Returns the compute capability of a device."""
     properties = get_device_properties(device)
     return properties.major, properties.minor
 
 
-def synchronize(device: Any = None) -> None:
+def synchronize(device: _DeviceLike = None) -> None:
     """Returns once all work queued on a device is done."""
     engine = _need()
     engine.backend.synchronize(f"cuda:{_index(device)}")
@@ -134,32 +135,32 @@ def empty_cache() -> None:
         release()
 
 
-def memory_allocated(device: Any = None) -> int:
+def memory_allocated(device: _DeviceLike = None) -> int:
     """Returns the bytes held by tensors on a device."""
     return int(_ask("memory_allocated", device))
 
 
-def memory_reserved(device: Any = None) -> int:
+def memory_reserved(device: _DeviceLike = None) -> int:
     """Returns the bytes the engine's pool holds on a device."""
     return int(_ask("memory_reserved", device))
 
 
-def max_memory_allocated(device: Any = None) -> int:
+def max_memory_allocated(device: _DeviceLike = None) -> int:
     """Returns the most bytes held by tensors on a device."""
     return int(_ask("max_memory_allocated", device))
 
 
-def max_memory_reserved(device: Any = None) -> int:
+def max_memory_reserved(device: _DeviceLike = None) -> int:
     """Returns the most bytes the pool has held on a device."""
     return int(_ask("max_memory_reserved", device, memory_reserved(device)))
 
 
-def reset_peak_memory_stats(device: Any = None) -> None:
+def reset_peak_memory_stats(device: _DeviceLike = None) -> None:
     """Starts the peak counters anew."""
     _ask("reset_peak_memory", device)
 
 
-def mem_get_info(device: Any = None) -> tuple[int, int]:
+def mem_get_info(device: _DeviceLike = None) -> tuple[int, int]:
     """Returns (free, total) bytes of a device."""
     _need()
     return _ask("memory_info", device, (0, 0))
@@ -189,7 +190,7 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
 class Stream:
     """A queue of device work. Engines order their own work; the object keeps programs that name streams running."""
 
-    def __init__(self, device: Any = None, priority: int = 0) -> None:
+    def __init__(self, device: _DeviceLike = None, priority: int = 0) -> None:
         self.device, self.priority = device, priority
 
     def synchronize(self) -> None:
@@ -207,7 +208,7 @@ def stream(stream: Any) -> Iterator[None]:
     yield
 
 
-def current_stream(device: Any = None) -> Stream:
+def current_stream(device: _DeviceLike = None) -> Stream:
     """Returns the current stream."""
     return Stream(device)
 

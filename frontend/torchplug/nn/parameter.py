@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from torchplug._core.device import resolve
+from torchplug._core.device import DeviceLike, resolve
 from torchplug._core.modes import default_dtype
 from torchplug._core.tensor import Parameter, Tensor, alias, new, wrap
 from torchplug_spec import DType
@@ -97,7 +97,7 @@ class _Uninitialized:
     __slots__ = ()
     cls_to_become: type
 
-    def materialize(self, shape: Any, device: Any = None, dtype: DType | None = None) -> None:
+    def materialize(self, shape: Any, device: DeviceLike = None, dtype: DType | None = None) -> None:
         """Gives the tensor memory of a shape, with any values, and turns it into a Parameter (or a buffer)."""
         x: Any = self
         made = x.data.new_empty(shape, device=device, dtype=dtype)
@@ -164,7 +164,7 @@ class UninitializedParameter(_Uninitialized, Parameter):
     __slots__ = ()
     cls_to_become = Parameter
 
-    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: DType | None = None) -> Any:
+    def __new__(cls, requires_grad: bool = True, device: DeviceLike = None, dtype: DType | None = None) -> Any:
         made: Any = _placed(cls, _empty(device, dtype))
         return made.requires_grad_() if requires_grad else made
 
@@ -176,7 +176,7 @@ class UninitializedBuffer(_Uninitialized, Tensor):
     cls_to_become = Tensor
 
     def __new__(
-        cls, requires_grad: bool = False, device: Any = None, dtype: DType | None = None, persistent: bool = True
+        cls, requires_grad: bool = False, device: DeviceLike = None, dtype: DType | None = None, persistent: bool = True
     ) -> Any:
         made: Any = _placed(cls, _empty(device, dtype))
         made.persistent = persistent

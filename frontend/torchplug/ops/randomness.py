@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from torchplug._core.declare import declare
+from torchplug._core.device import DeviceLike
 from torchplug._core.geometry import is_contiguous
 from torchplug._core.host import host_array
 from torchplug._core.inplace import assign, check_writable, write_out
@@ -49,7 +50,7 @@ def _float_factory(name: str, doc: str) -> Any:
         out: Tensor | None = None,
         dtype: DType | None = None,
         layout: Any = None,
-        device: Any = None,
+        device: DeviceLike = None,
         requires_grad: bool = False,
         pin_memory: bool = False,
         names: Any = None,
@@ -67,7 +68,7 @@ def _float_factory(name: str, doc: str) -> Any:
         *,
         dtype: DType | None = None,
         layout: Any = None,
-        device: Any = None,
+        device: DeviceLike = None,
         requires_grad: bool = False,
         memory_format: Any = None,
         generator: Generator | None = None,
@@ -116,7 +117,7 @@ def randint(
     out: Tensor | None = None,
     dtype: DType | None = None,
     layout: Any = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
@@ -143,7 +144,7 @@ def randint_like(
     high: Any = None,
     *,
     dtype: DType | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     layout: Any = None,
     requires_grad: bool = False,
     memory_format: Any = None,
@@ -163,7 +164,7 @@ def randperm(
     out: Tensor | None = None,
     dtype: DType = dt.int64,
     layout: Any = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
@@ -185,7 +186,7 @@ def normal(
     out: Tensor | None = None,
     dtype: DType | None = None,
     layout: Any = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Returns normal numbers; `mean` and `std` are numbers with a `size`, or tensors that give it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.tensor import Parameter, Tensor
 from torchplug.nn import functional as F
 from torchplug.nn import init
@@ -275,7 +276,9 @@ class LeakyReLU(Module):
 class PReLU(Module):
     """x where x > 0, else a·x with a learned, one or one per channel (dimension 1). Source: He et al. 2015."""
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: DeviceLike = None, dtype: Any = None
+    ) -> None:
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init

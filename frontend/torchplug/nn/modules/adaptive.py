@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.tensor import Tensor
 from torchplug.nn import functional as F
 from torchplug.nn.modules.container import ModuleList, Sequential
@@ -35,7 +36,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         cutoffs: Sequence[int],
         div_value: float = 4.0,
         head_bias: bool = False,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.tensor import Parameter, Tensor
 from torchplug.nn import functional as F
 from torchplug.nn import init
@@ -37,7 +38,7 @@ class _NormBase(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
         *,
         bias: bool = True,
@@ -169,7 +170,7 @@ class SyncBatchNorm(_BatchNorm):
         affine: bool = True,
         track_running_stats: bool = True,
         process_group: Any = None,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
         *,
         bias: bool = True,
@@ -213,7 +214,7 @@ class _LazyNormBase(LazyModuleMixin):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
         *,
         bias: bool = True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.tensor import Parameter, Tensor
 from torchplug.nn import functional as F
 from torchplug.nn import init
@@ -42,7 +43,7 @@ class _ConvNd(Module):
         groups: int,
         bias: bool,
         padding_mode: str,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -150,7 +151,7 @@ class _Conv(_ConvNd):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
     ) -> None:
         size, steps, gaps = (per_dimension(option, self.dimensions) for option in (kernel_size, stride, dilation))
@@ -218,7 +219,7 @@ class _ConvTransposeNd(_ConvNd):
         bias: bool = True,
         dilation: Sizes = 1,
         padding_mode: str = "zeros",
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
     ) -> None:
         if padding_mode != "zeros":

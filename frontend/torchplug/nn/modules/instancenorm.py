@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.tensor import Tensor
 from torchplug.nn import functional as F
 from torchplug.nn.modules.batchnorm import _check_dim, _LazyNormBase, _NormBase
@@ -27,7 +28,7 @@ class _InstanceNorm(_NormBase):
         momentum: float = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
         *,
         bias: bool = True,

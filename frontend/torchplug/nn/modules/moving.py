@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.tensor import Parameter, Tensor
 from torchplug.autograd.grad_mode import no_grad
 from torchplug.nn.parameter import is_lazy
@@ -109,7 +110,7 @@ def cpu(self: M) -> M:
     return self._apply(lambda x: x.cpu())
 
 
-def cuda(self: M, device: Any = None) -> M:
+def cuda(self: M, device: DeviceLike = None) -> M:
     """Moves parameters and buffers to a CUDA device."""
     return self._apply(lambda x: x.cuda(device))
 

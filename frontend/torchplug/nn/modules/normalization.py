@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.tensor import Parameter, Tensor
 from torchplug.nn import functional as F
 from torchplug.nn import init
@@ -88,7 +89,7 @@ class LayerNorm(Module):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -133,7 +134,7 @@ class GroupNorm(Module):
         num_channels: int,
         eps: float = 1e-5,
         affine: bool = True,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
         *,
         bias: bool = True,
@@ -183,7 +184,7 @@ class RMSNorm(Module):
         normalized_shape: Shape,
         eps: float | None = None,
         elementwise_affine: bool = True,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()

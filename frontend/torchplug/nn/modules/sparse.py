@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.tensor import Parameter, Tensor
 from torchplug.autograd.grad_mode import no_grad
 from torchplug.nn import functional as F
@@ -87,7 +88,7 @@ class Embedding(_Table):
         sparse: bool = False,
         _weight: Tensor | None = None,
         _freeze: bool = False,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -153,7 +154,7 @@ class EmbeddingBag(_Table):
         _weight: Tensor | None = None,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
-        device: Any = None,
+        device: DeviceLike = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torchplug._core.device import DeviceLike
 from torchplug._core.tensor import Tensor
 from torchplug.nn.modules.module import Module
 
@@ -21,7 +22,7 @@ class DataParallel(Module):
         self,
         module: Module,
         device_ids: Sequence[Any] | None = None,
-        output_device: Any = None,
+        output_device: DeviceLike = None,
         dim: int = 0,
     ) -> None:
         super().__init__()
@@ -38,7 +39,7 @@ def data_parallel(
     module: Module,
     inputs: Any,
     device_ids: Sequence[Any] | None = None,
-    output_device: Any = None,
+    output_device: DeviceLike = None,
     dim: int = 0,
     module_kwargs: dict[str, Any] | None = None,
 ) -> Tensor:
