@@ -170,7 +170,9 @@ class Stub:
                 if parameter.kind is parameter.KEYWORD_ONLY and not starred:
                     words.append("*")
                 starred = starred or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
-                stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+                stars = "*" * (parameter.kind is parameter.VAR_POSITIONAL) + "**" * (
+                    parameter.kind is parameter.VAR_KEYWORD
+                )
                 default = "" if parameter.default is parameter.empty else f" = {_default(parameter.default)}"
                 words.append(f"{stars}{name}: {self.annotation(parameter.annotation, function)}{default}")
         return f"({', '.join(words)}) -> {self.annotation(found.return_annotation, function)}"
@@ -325,6 +327,7 @@ def results_stub() -> str:
     from torchplug import return_types
 
     stub = Stub(return_types.__doc__, results())
+    stub.lines.append(f"__all__ = {sorted(results())}")
     tensor = stub.name("Tensor")
     for name, made in sorted(results().items()):
         stub.lines.append(f"class {name}(tuple[{', '.join([tensor] * len(made.fields))}]):")
@@ -337,6 +340,7 @@ def special_stub() -> str:
     from torchplug import special
 
     stub = Stub(special.__doc__, special.__all__)
+    stub.lines.append(f"__all__ = {sorted(special.__all__)}")
     for name in sorted(special.__all__):
         stub.define(name, getattr(special, name))
     return stub.text()

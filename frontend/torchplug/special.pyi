@@ -8,6 +8,7 @@ from torchplug.ops.reductions import Dim
 from torchplug_spec.dtypes import DType
 from typing import Any
 
+__all__ = ['digamma', 'entr', 'erf', 'erfc', 'erfcx', 'erfinv', 'exp2', 'expit', 'expm1', 'gammaln', 'i0', 'i0e', 'i1', 'i1e', 'log1p', 'log_ndtr', 'log_softmax', 'logit', 'logsumexp', 'multigammaln', 'ndtr', 'ndtri', 'polygamma', 'psi', 'round', 'sinc', 'softmax', 'xlog1py', 'xlogy']
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the derivative of lgamma."""
 def entr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
