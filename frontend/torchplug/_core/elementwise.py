@@ -31,7 +31,6 @@ __all__ = [
     "promote_pair",
     "refusal",
     "unary",
-    "wrapped",
 ]
 
 if TYPE_CHECKING:
@@ -486,10 +485,7 @@ def promote_pair(name: str, input: Tensor, other: Any, common: DType) -> tuple[T
     """Returns both operands as tensors of dtype `common` on one device (0-d host tensors follow the other operand)."""
     if not isinstance(other, Tensor):
         kind = input._kind.to(common)
-        try:
-            return convert(input, common), wrap(kind.scalar(other), kind)
-        except OverflowError:
-            return convert(input, common), wrap(kind.scalar(wrapped(other, common)), kind)
+        return convert(input, common), wrap(kind.scalar(other), kind)
     if input._kind.native_device != other._kind.native_device or input._kind.engine is not other._kind.engine:
         if not shape_of(other):
             other = _follow(other, input)
@@ -498,17 +494,6 @@ def promote_pair(name: str, input: Tensor, other: Any, common: DType) -> tuple[T
         else:
             raise device_error(name, (input, other))
     return convert(input, common), convert(other, common)
-
-
-def wrapped(value: int, dtype: DType) -> int:
-    """Returns an integer that is out of a type's range as PyTorch converts it from int64: modulo 2**bits."""
-    if not -(2**63) <= value < 2**63:
-        raise RuntimeError("Overflow when unpacking long long")
-    if dtype is dt.bool_:
-        return bool(value)
-    bits = 8 * dtype.itemsize
-    value %= 2**bits
-    return value - 2**bits if dtype.is_signed and value >= 2 ** (bits - 1) else value
 
 
 def _follow(x: Tensor, leader: Tensor) -> Tensor:

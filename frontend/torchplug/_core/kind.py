@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torchplug._core.kernels import COMPOSITIONS, OPS, known_kernels
+from torchplug._core.numbers import wrapped
 from torchplug_spec import Backend, DType, NotSupportedError
 from torchplug_spec import dtypes as _dtypes
 
@@ -117,10 +118,11 @@ class Kind:
 
     def scalar(self, value: Any) -> Any:
         """Returns a Python number as a 0-d array of this kind, kept for the next use (zeros and NaN are not kept:
-        0.0 == -0.0 and NaN equals nothing)."""
+        0.0 == -0.0 and NaN equals nothing). An integer out of range is converted as from int64, modulo 2**bits."""
         array = self._scalars.get(value)
         if array is None:
-            array = self.F.full((), value, self.dtype, self.native_device)
+            fitting = value if self.inexact else wrapped(int(value), self.dtype)
+            array = self.F.full((), fitting, self.dtype, self.native_device)
             if value == value and value != 0 and not self.engine.is_tracing(array):
                 if len(self._scalars) >= 1024:
                     self._scalars.clear()

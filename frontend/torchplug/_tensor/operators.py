@@ -6,6 +6,7 @@ from typing import Any
 
 from torchplug._core.declare import DECLARATIONS
 from torchplug._core.tensor import Tensor
+from torchplug_spec import dtypes as dt
 
 __all__ = ["attach"]
 
@@ -50,7 +51,7 @@ def _attach_binary(operator: str, declaration: Any) -> None:
     def reflected(self: Tensor, other: Tensor | complex) -> Tensor:
         if not isinstance(other, _OPERANDS) and not hasattr(other, "__array__"):
             return NotImplemented
-        return function(_as_left(other, self), self)
+        return function(_as_left(other, self, operator), self)
 
     reflected.__name__ = f"__r{operator}__"
     setattr(Tensor, reflected.__name__, reflected)
@@ -65,9 +66,13 @@ def _attach_binary(operator: str, declaration: Any) -> None:
         setattr(Tensor, f"__i{operator}__", inplace)
 
 
-def _as_left(value: Any, like: Tensor) -> Tensor:
-    """Returns a number as a 0-d tensor that promotes like the number, to stand on the left."""
+def _as_left(value: Any, like: Tensor, operator: str) -> Tensor:
+    """Returns a number as a 0-d tensor that promotes like the number, to stand on the left.
+
+    A dividend is no integer, and a bool remains one in differences, which refuse it.
+    """
     from torchplug._core.elementwise import as_number
+    from torchplug._core.modes import default_dtype
     from torchplug._core.promotion import result_type
     from torchplug._core.tensor import wrap
 
@@ -78,5 +83,10 @@ def _as_left(value: Any, like: Tensor) -> Tensor:
 
         return as_tensor(value)
     number = value if isinstance(value, (bool, int, float, complex)) else as_number("operator", value)
-    kind = like._kind.to(result_type(like, number))
+    common = result_type(like, number)
+    if operator == "sub" and isinstance(number, bool):
+        common = dt.bool_
+    elif operator == "truediv" and not (common.is_floating_point or common.is_complex):
+        common = default_dtype()
+    kind = like._kind.to(common)
     return wrap(kind.scalar(number), kind)

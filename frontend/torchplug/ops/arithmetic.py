@@ -9,6 +9,7 @@ from torchplug._core.declare import DECLARATIONS, Sample, declare
 from torchplug._core.elementwise import binary, broadcast_shapes, need_tensor, promote, unary
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
+from torchplug._core.numbers import stored
 from torchplug._core.op import Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor, shape_of
@@ -96,7 +97,7 @@ def _check_alpha(alpha: Any, common: DType) -> None:
     """Raises PyTorch's error for a multiplier of another kind than the result."""
     if isinstance(alpha, bool) and common is not dt.bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
-    if isinstance(alpha, float) and not (common.is_floating_point or common.is_complex):
+    if isinstance(alpha, (float, complex)) and not (common.is_floating_point or common.is_complex):
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     if isinstance(alpha, complex) and not common.is_complex:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
@@ -109,7 +110,7 @@ def _scaled(op: Op, input: Any, other: Any, alpha: Any, out: Tensor | None) -> T
     _check_alpha(alpha, common)
     x, y = promote(op.name, input, other, dtype=common)
     broadcast_shapes(shape_of(x), shape_of(y))
-    result = op(x, y, bool(alpha) if common is dt.bool_ else alpha)
+    result = op(x, y, stored(alpha, common))
     return result if out is None else write_out(out, result, op.name)
 
 

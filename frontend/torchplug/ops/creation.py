@@ -9,11 +9,12 @@ import numpy as np
 
 from torchplug._core import modes
 from torchplug._core.declare import declare
-from torchplug._core.device import resolve
+from torchplug._core.device import DeviceLike, resolve
 from torchplug._core.dims import as_shape
 from torchplug._core.kind import Kind
 from torchplug._core.layout import Layout, preserve_format
 from torchplug._core.modes import default_dtype
+from torchplug._core.numbers import stored
 from torchplug._core.promotion import scalar_dtype
 from torchplug._core.tensor import Tensor, laid_out, memory_order, shape_of, wrap
 from torchplug_spec import DType
@@ -80,7 +81,7 @@ def _factory(name: str, value: float, doc: str) -> Any:
         out: Tensor | None = None,
         dtype: DType | None = None,
         layout: Layout | None = None,
-        device: Any = None,
+        device: DeviceLike = None,
         requires_grad: bool = False,
         pin_memory: bool = False,
         memory_format: Any = None,
@@ -123,7 +124,7 @@ def full(
     out: Tensor | None = None,
     dtype: DType | None = None,
     layout: Layout | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
     names: Any = None,
@@ -137,16 +138,7 @@ def full(
 
 
 def _full(kind: Kind, shape: tuple[int, ...], value: Any) -> Any:
-    if isinstance(value, complex) and not kind.dtype.is_complex:
-        raise RuntimeError(f"value cannot be converted to type {kind.dtype.name} without overflow")
-    if kind.dtype.kind in ("int", "uint") and isinstance(value, float):
-        if not math.isfinite(value):
-            raise RuntimeError(f"value cannot be converted to type {kind.dtype.name}_t without overflow")
-        value = int(value)
-    try:
-        return kind.F.full(shape, value, kind.dtype, kind.native_device)
-    except OverflowError:
-        raise RuntimeError(f"value cannot be converted to type {kind.dtype.name}_t without overflow") from None
+    return kind.F.full(shape, stored(value, kind.dtype), kind.dtype, kind.native_device)
 
 
 def _like_factory(name: str, value: float, doc: str) -> Any:
@@ -155,7 +147,7 @@ def _like_factory(name: str, value: float, doc: str) -> Any:
         *,
         dtype: DType | None = None,
         layout: Layout | None = None,
-        device: Any = None,
+        device: DeviceLike = None,
         requires_grad: bool = False,
         memory_format: Any = None,
         pin_memory: bool = False,
@@ -201,7 +193,7 @@ def full_like(
     *,
     dtype: DType | None = None,
     layout: Layout | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
     memory_format: Any = None,
     pin_memory: bool = False,
@@ -218,7 +210,7 @@ def empty_strided(
     *,
     dtype: DType | None = None,
     layout: Layout | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
@@ -238,7 +230,7 @@ def arange(
     out: Tensor | None = None,
     dtype: DType | None = None,
     layout: Layout | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
@@ -280,7 +272,7 @@ def linspace(
     out: Tensor | None = None,
     dtype: DType | None = None,
     layout: Layout | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
@@ -325,7 +317,7 @@ def logspace(
     out: Tensor | None = None,
     dtype: DType | None = None,
     layout: Layout | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Returns base ** x for `steps` evenly spaced x from start to end."""
@@ -345,7 +337,7 @@ def eye(
     out: Tensor | None = None,
     dtype: DType | None = None,
     layout: Layout | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Returns an n × m matrix with ones on the diagonal."""
@@ -363,7 +355,7 @@ def scalar_tensor(
     *,
     dtype: DType | None = None,
     layout: Layout | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Returns a 0-d tensor of a number, in the default dtype unless given."""
@@ -378,7 +370,13 @@ def _indices(rows: int, columns: int, keep: Any, dtype: DType, device: Any) -> T
 
 @declare(method=False)
 def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout | None = None
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: DType = dt.int64,
+    device: DeviceLike = None,
+    layout: Layout | None = None,
 ) -> Tensor:
     """Returns the indices of the lower triangle of a row × col matrix, shape (2, n)."""
     return _indices(row, col, lambda i, j: j <= i + offset, dtype, device)
@@ -386,7 +384,13 @@ def tril_indices(
 
 @declare(method=False)
 def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: DType = dt.int64, device: Any = None, layout: Layout | None = None
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: DType = dt.int64,
+    device: DeviceLike = None,
+    layout: Layout | None = None,
 ) -> Tensor:
     """Returns the indices of the upper triangle of a row × col matrix, shape (2, n)."""
     return _indices(row, col, lambda i, j: j >= i + offset, dtype, device)

@@ -9,8 +9,10 @@ import numpy as np
 from torchplug._core.elementwise import broadcast_shapes, convert
 from torchplug._core.inplace import assign, check_writable
 from torchplug._core.modes import grad_enabled
+from torchplug._core.numbers import stored
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import MIRROR_LIMIT, Tensor, array_of, shape_of, write
+from torchplug_spec import DType
 
 __all__ = ["copy_", "fill_", "zero_"]
 
@@ -75,8 +77,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             return copy_(self, value)
         value = value.item()
     check_writable(self, grad_enabled() and self._node is not None)
-    _check_number(value, self._kind.dtype)
     kind = self._kind
+    value = _number(value, kind.dtype)
     if self._node is not None and grad_enabled():
         from torchplug._core.inplace import shadow
 
@@ -101,11 +103,10 @@ def _traced(x: Tensor) -> bool:
     return cell is not None and cell.array is not None and x._kind.engine.is_tracing(cell.array)
 
 
-def _check_number(value: Any, dtype: Any) -> None:
-    if isinstance(value, complex) and not dtype.is_complex:
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+def _number(value: Any, dtype: DType) -> Any:
     if not isinstance(value, (bool, int, float, complex, np.generic)):
         raise TypeError(f"fill_(): argument 'value' must be Number, not {type(value).__name__}")
+    return stored(value.item() if isinstance(value, np.generic) else value, dtype)
 
 
 def zero_(self: Tensor) -> Tensor:

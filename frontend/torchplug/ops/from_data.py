@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from torchplug._core.declare import declare
-from torchplug._core.device import resolve
+from torchplug._core.device import DeviceLike, resolve
 from torchplug._core.modes import default_dtype
+from torchplug._core.numbers import stored
 from torchplug._core.promotion import promote_types, scalar_dtype
 from torchplug._core.tensor import Tensor, alias, cell_of, shape_of
 from torchplug.ops.creation import finish, kind_for
@@ -24,7 +24,7 @@ def tensor(
     data: Any,
     *,
     dtype: DType | None = None,
-    device: Any = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
     names: Any = None,
@@ -51,8 +51,11 @@ def tensor(
 def _converted(values: np.ndarray, dtype: DType, copy: bool) -> np.ndarray:
     if values.dtype == dtype.numpy:
         return np.array(values) if copy else values
-    if values.dtype.kind == "c" and not dtype.is_complex:
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    if values.dtype.kind == "c" and not dtype.is_complex and dtype is not dt.bool_:
+        whole = dtype.kind in ("int", "uint")
+        raise TypeError(
+            "'complex' object cannot be interpreted as an integer" if whole else "must be real number, not complex"
+        )
     with np.errstate(all="ignore"):
         return values.astype(dtype.numpy)
 
@@ -81,10 +84,8 @@ def _host_values(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
 def _number(value: Any, dtype: DType | None) -> np.ndarray:
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
         raise RuntimeError("Overflow when unpacking long long")
-    if dtype is not None and dtype.kind in ("int", "uint") and isinstance(value, float) and not math.isfinite(value):
-        raise RuntimeError(
-            "cannot convert float NaN to integer" if value != value else "cannot convert float infinity to integer"
-        )
+    if dtype is not None and dtype.kind in ("int", "uint") and not isinstance(value, complex):
+        value = stored(value, dtype, dtype.name)
     return np.asarray(value)
 
 
@@ -189,7 +190,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
 
 
 @declare(method=False)
-def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: DType | None = None, device: DeviceLike = None) -> Tensor:
     """Returns data as a tensor, sharing memory where possible: the same tensor, or a NumPy array's memory."""
     if isinstance(data, Tensor):
         return data.to(dtype=dtype or data._kind.dtype, device=data.device if device is None else device)
@@ -205,7 +206,12 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
 
 @declare(method=False)
 def asarray(
-    obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any,
+    *,
+    dtype: DType | None = None,
+    device: DeviceLike = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Returns an object as a tensor; `copy` True always copies, False never does."""
     out = as_tensor(obj, dtype, device)
@@ -217,7 +223,7 @@ def asarray(
 
 
 @declare(method=False)
-def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+def from_dlpack(ext_tensor: Any, *, device: DeviceLike = None, copy: bool | None = None) -> Tensor:
     """Returns a tensor on the memory of another library's array, through DLPack."""
     if isinstance(ext_tensor, Tensor):
         return alias(ext_tensor)

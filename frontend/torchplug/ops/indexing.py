@@ -12,8 +12,10 @@ from torchplug._core.elementwise import broadcast_shapes, convert
 from torchplug._core.host import host_array
 from torchplug._core.inplace import assign, check_writable, shadow
 from torchplug._core.keys import basic_key, read_key
+from torchplug._core.kind import Kind
 from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name, type_string
+from torchplug._core.numbers import rounded, stored
 from torchplug._core.op import TENSOR_SPACE
 from torchplug._core.tensor import Tensor, array_of, shape_of, wrap, write_slice
 from torchplug.ops.filling import copy_, fill_
@@ -108,12 +110,15 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     if canonical is not None:
         if number and self._node is None and (self._cell is None or self._view is None):
             if self._kind.inexact or type(value) is not float:
+                if not 0 <= value < 128:  # what lies between fits every type
+                    value = rounded(value, self._kind.dtype)
                 if write_slice(self, canonical, value):
                     return
-        _write_view(INDEX(self, canonical), value)
+        _write_view(INDEX(self, canonical), _element(value, self._kind))
         return
     canonical, tensors = read_key(key, self, tensor)
     view = INDEX(self, canonical)
+    value = _element(value, self._kind)
     if not tensors:
         _write_view(view, value)
         return
@@ -130,6 +135,12 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
         return
     index, dims = linear_index(view, tensors)
     put_at(view, index, dims, value, False)
+
+
+def _element(value: Any, kind: Kind) -> Any:
+    """Returns a number as a 0-d tensor of a kind, anything else as it is."""
+    number = isinstance(value, (bool, int, float, complex))
+    return wrap(kind.scalar(rounded(value, kind.dtype)), kind) if number else value
 
 
 def _check_mask(mask: Tensor, dim: int, size: Shape) -> None:
@@ -158,10 +169,8 @@ def as_value(value: Any, view: Tensor) -> Tensor:
             value = value.to(view.device)
         return convert(value, view._kind.dtype)
     if isinstance(value, (bool, int, float, complex, np.generic)):
-        if isinstance(value, complex) and not view._kind.dtype.is_complex:
-            raise RuntimeError(f"value cannot be converted to type {view._kind.dtype.name} without overflow")
-        return wrap(view._kind.scalar(value if not isinstance(value, np.generic) else value.item()), view._kind)
-
+        number = stored(value.item() if isinstance(value, np.generic) else value, view._kind.dtype)
+        return wrap(view._kind.scalar(number), view._kind)
     raise TypeError(f"can't assign a {type(value).__name__} to a {type_string(view)}")
 
 

@@ -14,10 +14,10 @@ from torchplug._core.elementwise import (
     convert,
     need_tensor,
     promote,
-    wrapped,
 )
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
+from torchplug._core.numbers import rounded, stored
 from torchplug._core.op import Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor, shape_of, wrap
@@ -219,8 +219,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
         result = CLAMP_TENSOR(operands[0], *(None if bound is None else next(rest) for bound in (min, max)))
     else:
         x = input if input._kind.dtype is common else convert(input, common)
-        if not x._kind.inexact:
-            min, max = (bound if bound is None else wrapped(int(bound), common) for bound in (min, max))
+        min, max = (bound if bound is None else stored(bound, common) for bound in (min, max))
         result = CLAMP(x, min, max)
     return result if out is None else write_out(out, result, "clamp")
 
@@ -310,7 +309,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
     condition = _as_condition(condition)
     common = result_type(input, other)
     if isinstance(input, Tensor) or isinstance(other, Tensor):
-        x, y = promote("where", input, other, dtype=common)
+        sides = [side if isinstance(side, Tensor) else rounded(side, common) for side in (input, other)]
+        x, y = promote("where", *sides, dtype=common)
     else:
         kind = condition._kind.to(common)
         x, y = wrap(kind.scalar(input), kind), wrap(kind.scalar(other), kind)
@@ -392,7 +392,7 @@ def nan_to_num(
     if not input._kind.inexact:
         result = input.clone()
     else:
-        limit = float(ml_dtypes.finfo(dtype.to_real().numpy).max)
+        limit = float(ml_dtypes.finfo(dtype.to_real().numpy).max)  # type: ignore[no-untyped-call]  # ml_dtypes says no types
         result = NAN_TO_NUM(
             input,
             0.0 if nan is None else float(nan),

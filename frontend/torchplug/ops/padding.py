@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.elementwise import argument_error
+from torchplug._core.numbers import stored
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of
 
@@ -79,7 +80,7 @@ def constant_pad(input: Tensor, pad: Sequence[int], value: float) -> Tensor:
                 f"The input size {length}, plus negative padding {before} and {after} resulted in a negative output size, which is "
                 f"invalid. Check dimension {dim} of your input."
             )
-    return PAD(input, amounts, value)
+    return PAD(input, amounts, stored(value, input._kind.dtype))
 
 
 def _amounts(ndim: int, pad: Sequence[int]) -> Amounts:
@@ -96,7 +97,7 @@ def _reflect(places: np.ndarray, length: int) -> np.ndarray:
     return np.where(places >= length, 2 * (length - 1) - places, places)
 
 
-_PLACES = {
+_PLACES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "reflect": _reflect,
     "replicate": lambda places, length: np.clip(places, 0, length - 1),
     "circular": lambda places, length: places % length,
@@ -156,7 +157,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if len(pad) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
     if mode == "constant":
-        return constant_pad(input, pad, 0.0 if value is None else value)
+        if isinstance(value, complex):
+            raise argument_error("pad", "value", "float", value, 4)
+        return constant_pad(input, pad, 0.0 if value is None else float(value))
     if mode not in _PLACES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if value is not None and value != 0:

@@ -10,6 +10,7 @@ from torchplug._core.elementwise import Number, argument_error, as_number, broad
 from torchplug._core.inplace import inplace_twin, write_out
 from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
+from torchplug._core.numbers import stored
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor, shape_of, wrap
@@ -115,7 +116,7 @@ def _pow(input: Any, exponent: Any) -> Tensor:
     if common is dt.bool_:
         return _bool_power(input, exponent)  # type: ignore[arg-type]  # one of both is a tensor
     base = convert(input, common)  # type: ignore[arg-type]  # one of both is a tensor
-    return POW_NUMBER(base, int(exponent) if whole else exponent)
+    return POW_NUMBER(base, stored(exponent, common) if whole else exponent)
 
 
 def _bool_power(input: Tensor, exponent: bool) -> Tensor:

@@ -335,6 +335,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     size = shape_of(input)
     dim = wrap_dim(dim, len(size))
     shape = (*size[:dim], index.numel(), *size[dim + 1 :])
+    if isinstance(value, complex) and not input._kind.dtype.is_complex:
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
     return _along(input, dim, index, TENSOR_SPACE.broadcast_to(as_value(value, input), shape), False, "index_fill")
 
 

@@ -16,7 +16,7 @@ from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.promotion import result_type
 from torchplug._core.return_types import return_type
-from torchplug._core.tensor import Tensor, shape_of
+from torchplug._core.tensor import Tensor, shape_of, wrap
 from torchplug_spec import dtypes as dt
 
 __all__ = ["bincount", "bucketize", "histc", "histogram", "isin", "searchsorted"]
@@ -160,11 +160,10 @@ def searchsorted(
 def _as_values(like: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
-    from torchplug.ops.from_data import tensor
-
     if not isinstance(value, Number):
         raise TypeError(f"argument 'input' must be Tensor or Number, not {type(value).__name__}")
-    return tensor(value, dtype=result_type(like, value), device=like.device)
+    kind = like._kind.to(result_type(like, value))
+    return wrap(kind.scalar(value), kind)
 
 
 def _bucket_samples(make: Any) -> Iterable[Sample]:
@@ -364,6 +363,9 @@ def isin(
 
     if not isinstance(elements, Tensor):
         need_tensor("isin", test_elements, "test_elements", 2)
+    for side in (elements, test_elements):
+        if isinstance(side, bool) or (isinstance(side, Tensor) and side._kind.dtype is dt.bool_):
+            raise RuntimeError("Unsupported input type encountered for isin(): Bool")
     elements = elements if isinstance(elements, Tensor) else _as_values(test_elements, elements)
     tests = (test_elements if isinstance(test_elements, Tensor) else _as_values(elements, test_elements)).reshape(-1)
     count = shape_of(tests)[0]

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import Number, broadcast_shapes, need_tensor, promote, wrapped
+from torchplug._core.elementwise import Number, broadcast_shapes, need_tensor, promote
 from torchplug._core.inplace import write_out
+from torchplug._core.numbers import rounded
 from torchplug._core.op import Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor, shape_of
@@ -46,7 +47,7 @@ def _ternary(op: Op, operands: tuple[Any, ...], value: Any, out: Tensor | None) 
     broadcast_shapes(*(shape_of(x) for x in tensors))
     if isinstance(value, Tensor):
         value = value.item()
-    result = op(*tensors, value if common.is_floating_point or common.is_complex else wrapped(int(value), common))
+    result = op(*tensors, rounded(value, common))
     return result if out is None else write_out(out, result, op.name)
 
 
