@@ -61,7 +61,16 @@ model = Model()
 assert_type(model.layer.weight, Tensor)
 assert_type(torch.nn.Linear(2, 3)(x), Tensor)
 assert_type(model(x), Tensor)
-torch.compile(model)(x)
+assert_type(torch.compile(model, fullgraph=True)(x), Tensor)
+
+
+@torch.compile
+@torch.no_grad()
+def double(input: Tensor) -> Tensor:
+    return input * 2
+
+
+assert_type(double(x), Tensor)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 assert_type(optimizer, SGD)
 torch.optim.lr_scheduler.StepLR(optimizer, 30)

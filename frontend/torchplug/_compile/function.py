@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from torchplug._compile.backward import COMPILED
 from torchplug._compile.fingerprint import Fingerprint
@@ -18,6 +18,8 @@ from torchplug._core.tensor import Tensor, View, new, shape_of, wrap
 from torchplug._core.tracing import current_trace, trace_state
 
 __all__ = ["CompiledFunction", "compile"]
+
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 
 PATIENCE = 3
 """Eager runs that may change Python state (first optimizer steps make their buffers) before a function stays eager."""
@@ -271,6 +273,16 @@ def _hang_history(program: Program, made: list[Any], residuals: list[Any], tenso
         x._node = Output(node, index)
 
 
+@overload
+def compile(
+    model: Compiled, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ..., mode: str | None = ...,
+    options: dict[str, Any] | None = ..., disable: bool = ...,
+) -> Compiled: ...  # fmt: skip
+@overload
+def compile(
+    model: None = None, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ..., mode: str | None = ...,
+    options: dict[str, Any] | None = ..., disable: bool = ...,
+) -> Callable[[Compiled], Compiled]: ...  # fmt: skip
 def compile(
     model: Callable[..., Any] | None = None,
     *,
