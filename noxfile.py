@@ -40,8 +40,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Static types, strictly."""
+    """Static types, strictly, and stubs that say what the package offers."""
     install(session, "dev,jax")
+    session.run("python", "scripts/write_stubs.py", "--check")
     session.run("python", "-m", "mypy")
 
 
