@@ -70,7 +70,9 @@ class Device:
         return hash((self.type, self.index))
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return Device, (self.type if self.index is None else f"{self.type}:{self.index}",)
+        # By a function, since the class is called torch.device, which pickle finds under an alias alone.
+        text = self.type if self.index is None else f"{self.type}:{self.index}"
+        return as_device, (text if self.engine is None else f"{self.engine}/{text}",)
 
     def __enter__(self) -> Device:
         selection.push_device(self)
