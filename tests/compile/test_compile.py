@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import pytest
@@ -205,6 +206,42 @@ def test_nested_arguments_and_results_keep_their_structure(backend):
         assert out["sum"].tolist() == [5, 5]
         assert out["parts"][0].tolist() == [scale, scale]
         assert out["parts"][1][1] == "n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    first: torch.Tensor
+    rest: list
+
+
+def test_tuples_with_names_and_dataclasses_carry_new_values_out(backend):
+    def function(pair):
+        return pair.first.max(dim=0), Pair(pair.first * 2, [pair.rest[0] + 1, "text"])
+
+    run = torch.compile(function)
+    for number in range(5):
+        x, y = torch.tensor([number, 2.0 * number]), torch.tensor(-float(number))
+        largest, pair = run(Pair(x, [y]))
+        assert type(largest) is torch.return_types.max
+        assert (largest.values.item(), largest.indices.item()) == (2.0 * number, int(number > 0))
+        assert type(pair) is Pair
+        assert (pair.first.tolist(), pair.rest[0].item(), pair.rest[1]) == (
+            [2.0 * number, 4.0 * number],
+            1 - number,
+            "text",
+        )
+
+
+def test_tensors_in_other_objects_are_not_frozen(backend):
+    class Holder:
+        def __init__(self, x):
+            self.parts = {"x": x}
+
+    run = torch.compile(lambda x: Holder(x * 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(5):
+            assert run(torch.tensor(float(number))).parts["x"].item() == 2 * number
 
 
 FACTOR = 2.0

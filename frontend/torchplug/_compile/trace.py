@@ -308,6 +308,7 @@ class Alias:
 
 def _leaf(program: Program, snapshot: Snapshot, leaf: Any) -> Any:
     if not isinstance(leaf, Tensor):
+        _check_for_tensors(snapshot, leaf)
         return leaf
     if id(leaf) in snapshot.known:
         for place, argument in enumerate(program.arguments):
@@ -319,6 +320,15 @@ def _leaf(program: Program, snapshot: Snapshot, leaf: Any) -> Any:
             raise SideEffects("it returns a view of an argument or of state that has a history")
         return Alias(leaf._cell, leaf)
     return Fresh(leaf)
+
+
+def _check_for_tensors(snapshot: Snapshot, leaf: Any) -> None:
+    """Raises SideEffects for an object that carries new tensors: every replay would return those of the trace."""
+    for part in flatten(list(getattr(leaf, "__dict__", {}).values()))[0]:
+        if isinstance(part, Tensor) and id(part) not in snapshot.known:
+            raise SideEffects(
+                f"it returns a {type(leaf).__name__} with tensors in it; return them in tuples, lists or dicts"
+            )
 
 
 class Argument:

@@ -1,4 +1,4 @@
-"""Nested arguments and results as flat lists of leaves: lists, tuples, named tuples and dicts are structure, the rest leaves."""
+"""Nested arguments and results as flat lists of leaves: lists, tuples of all kinds, dicts and dataclasses are structure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ def flatten(value: Any) -> tuple[list[Any], Any]:
 
 def _flatten(value: Any, leaves: list[Any]) -> Any:
     kind = type(value)
-    if kind is list or kind is tuple or (isinstance(value, tuple) and hasattr(value, "_fields")):
+    if kind is list or isinstance(value, tuple):
         return (kind, None, tuple(_flatten(item, leaves) for item in value))
     if isinstance(value, dict):
         return (kind, tuple(value), tuple(_flatten(item, leaves) for item in value.values()))
+    if hasattr(kind, "__dataclass_fields__"):
+        fields = tuple(name for name in kind.__dataclass_fields__ if hasattr(value, name))
+        return (kind, fields, tuple(_flatten(getattr(value, name), leaves) for name in fields))
     leaves.append(value)
     return None
 
@@ -32,6 +35,8 @@ def rebuild(structure: Any, leaves: Iterator[Any]) -> Any:
         return next(leaves)
     kind, keys, parts = structure
     items = [rebuild(part, leaves) for part in parts]
+    if hasattr(kind, "__dataclass_fields__") and not issubclass(kind, (dict, tuple)):
+        return _with_fields(object.__new__(kind), dict(zip(keys, items, strict=True)))
     if keys is not None:
         return _dict(kind, dict(zip(keys, items, strict=True)))
     return kind(*items) if hasattr(kind, "_fields") else kind(items)
@@ -42,3 +47,9 @@ def _dict(kind: Callable[..., Any], items: dict[Any, Any]) -> Any:
         return kind(items)
     except TypeError:
         return items
+
+
+def _with_fields(made: Any, items: dict[str, Any]) -> Any:
+    for name, item in items.items():
+        object.__setattr__(made, name, item)  # frozen dataclasses have no other way
+    return made
