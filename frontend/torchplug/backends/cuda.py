@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 __all__ = ["is_built", "matmul", "sdp_kernel"]
@@ -29,19 +29,22 @@ def sdp_kernel(**_choices: Any) -> Iterator[None]:
     yield
 
 
-def _switch(name: str) -> None:
+def _switch(name: str) -> tuple[Callable[[], bool], Callable[[bool], None]]:
+    """Returns (whether attention of a kind is allowed, allow it or not)."""
     state = {"on": True}
 
-    def enabled() -> bool:
+    def is_enabled() -> bool:
         return state["on"]
 
     def enable(enabled: bool) -> None:
         state["on"] = bool(enabled)
 
-    enabled.__doc__ = f"Says whether {name} attention is allowed."
+    is_enabled.__doc__ = f"Says whether {name} attention is allowed."
     enable.__doc__ = f"Allows {name} attention or not: engines choose their own kernels."
-    globals()[f"{name}_sdp_enabled"], globals()[f"enable_{name}_sdp"] = enabled, enable
+    return is_enabled, enable
 
 
-for _name in ("flash", "mem_efficient", "math", "cudnn"):
-    _switch(_name)
+flash_sdp_enabled, enable_flash_sdp = _switch("flash")
+mem_efficient_sdp_enabled, enable_mem_efficient_sdp = _switch("mem_efficient")
+math_sdp_enabled, enable_math_sdp = _switch("math")
+cudnn_sdp_enabled, enable_cudnn_sdp = _switch("cudnn")
