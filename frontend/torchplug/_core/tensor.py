@@ -52,6 +52,7 @@ class Tensor(TensorMethods):
     __slots__ = ("__dict__", "__weakref__", "_array", "_cell", "_geometry", "_grad", "_kind", "_node", "_view")
 
     if TYPE_CHECKING:
+        __array_priority__: int
         _array: Any
         _cell: Any
         _geometry: geo.Geometry
@@ -59,6 +60,7 @@ class Tensor(TensorMethods):
         _kind: Kind
         _node: Any
         _inference: bool
+        _is_buffer: bool
         _retains: bool
         _view: Any
 

@@ -127,7 +127,7 @@ def dim(self: Tensor) -> int:
     return len(shape_of(self))
 
 
-Tensor.ndimension = dim  # type: ignore[method-assign]
+Tensor.ndimension = dim  # type: ignore[method-assign]  # attached here
 
 
 @_method
@@ -136,7 +136,7 @@ def numel(self: Tensor) -> int:
     return math.prod(shape_of(self))
 
 
-Tensor.nelement = numel  # type: ignore[method-assign]
+Tensor.nelement = numel  # type: ignore[method-assign]  # attached here
 
 
 @_method
@@ -272,4 +272,4 @@ def _len(self: Tensor) -> int:
     return sizes[0]
 
 
-Tensor.__len__ = _len  # type: ignore[method-assign, assignment]
+Tensor.__len__ = _len  # type: ignore[method-assign, assignment]  # attached here

@@ -208,4 +208,4 @@ for _function in (
 ):  # fmt: skip
     setattr(Tensor, _function.__name__, _function)
 
-Tensor.__array_priority__ = 1000  # type: ignore[attr-defined]
+Tensor.__array_priority__ = 1000

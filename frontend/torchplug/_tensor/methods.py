@@ -122,7 +122,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     return to(self, dtype=found, device=device)
 
 
-Tensor.type = type_  # type: ignore[method-assign, assignment]
+Tensor.type = type_  # type: ignore[method-assign, assignment]  # attached here
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
@@ -250,8 +250,8 @@ def _parts() -> None:
 
         return assign
 
-    Tensor.real = property(real, set_part(real), doc=real.__doc__)  # type: ignore[method-assign, assignment]
-    Tensor.imag = property(imag, set_part(imag), doc=imag.__doc__)  # type: ignore[method-assign, assignment]
+    Tensor.real = property(real, set_part(real), doc=real.__doc__)  # type: ignore[method-assign, assignment]  # attached here
+    Tensor.imag = property(imag, set_part(imag), doc=imag.__doc__)  # type: ignore[method-assign, assignment]  # attached here
 
 
 _parts()

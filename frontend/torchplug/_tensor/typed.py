@@ -52,8 +52,8 @@ def _new_like(self: Tensor, *args: Any, device: DeviceLike = None) -> Tensor:
     return _construct(self._kind.dtype, self._kind.device if device is None else device, args)
 
 
-Tensor.new = _new_like  # type: ignore[method-assign, assignment]
-Tensor.__new__ = staticmethod(_new)  # type: ignore[method-assign, assignment]
+Tensor.new = _new_like  # type: ignore[method-assign, assignment]  # attached here
+Tensor.__new__ = staticmethod(_new)  # type: ignore[method-assign, assignment]  # attached here
 
 
 class _TypedTensor(type):

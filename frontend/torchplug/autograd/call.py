@@ -126,4 +126,4 @@ def _backward_method(
 
 
 _backward_method.__name__ = _backward_method.__qualname__ = "backward"
-Tensor.backward = _backward_method  # type: ignore[method-assign, assignment]
+Tensor.backward = _backward_method  # type: ignore[method-assign, assignment]  # attached here

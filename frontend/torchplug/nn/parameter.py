@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from torchplug._core.device import DeviceLike, resolve
+from torchplug._core.kind import Kind
 from torchplug._core.modes import default_dtype
 from torchplug._core.tensor import Parameter, Tensor, alias, new, wrap
 from torchplug_spec import DType
@@ -42,8 +43,8 @@ def _deepcopy_parameter(self: Parameter, memo: dict[int, Any]) -> Parameter:
 
 # Parameter lives in the core, where hot paths test for it; what constructing one means is said here. Tensors of the
 # class are otherwise made from slots, past `__new__`.
-Parameter.__new__ = staticmethod(_new_parameter)  # type: ignore[assignment]
-Parameter.__deepcopy__ = _deepcopy_parameter  # type: ignore[method-assign, assignment]
+Parameter.__new__ = staticmethod(_new_parameter)  # type: ignore[assignment]  # attached here
+Parameter.__deepcopy__ = _deepcopy_parameter  # type: ignore[method-assign, assignment]  # attached here
 Parameter.__module__ = __name__
 
 
@@ -69,8 +70,8 @@ class Buffer(Tensor, metaclass=_BufferType):
         buffer = alias(data)
         if data._node is not None:
             buffer.requires_grad_()
-        buffer.persistent = persistent  # type: ignore[attr-defined]
-        buffer._is_buffer = True  # type: ignore[attr-defined]
+        buffer.persistent = persistent  # type: ignore[attr-defined]  # plain tensors have it when they are buffers
+        buffer._is_buffer = True
         return buffer
 
 
@@ -96,6 +97,8 @@ class _Uninitialized:
 
     __slots__ = ()
     cls_to_become: type
+    _kind: Kind
+    _node: Any
 
     def materialize(self, shape: Any, device: DeviceLike = None, dtype: DType | None = None) -> None:
         """Gives the tensor memory of a shape, with any values, and turns it into a Parameter (or a buffer)."""
@@ -129,7 +132,7 @@ class _Uninitialized:
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        self._array, self._kind = value._array, value._kind  # type: ignore[misc]
+        self._array, self._kind = value._array, value._kind  # type: ignore[misc]  # the other base has the slots
 
     def share_memory_(self) -> Any:
         """Raises RuntimeError: there is no memory yet."""
@@ -147,7 +150,7 @@ class _Uninitialized:
         return type(self)(*self._arguments())
 
     def _arguments(self) -> tuple[Any, ...]:
-        return self._node is not None, self._kind.device.qualified(), self._kind.dtype  # type: ignore[attr-defined]
+        return self._node is not None, self._kind.device.qualified(), self._kind.dtype
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
