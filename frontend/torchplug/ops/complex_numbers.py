@@ -139,7 +139,7 @@ def _number_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make())
 
 
-@declare(op=CONJ, dtypes=("complex",))
+@declare(op=CONJ, samples=_number_samples, dtypes=("float", "int", "bool"))
 def conj(input: Tensor) -> Tensor:
     """Returns the conjugate, in memory of its own (PyTorch's is a view that is conjugated when read); a real tensor as it is."""
     need_tensor("conj", input)

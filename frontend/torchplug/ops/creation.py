@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from torchplug._core import modes
-from torchplug._core.declare import declare
+from torchplug._core.declare import Sample, declare
 from torchplug._core.device import DeviceLike, resolve
 from torchplug._core.dims import as_shape
 from torchplug._core.kind import Kind
@@ -66,13 +67,32 @@ def finish(array: Any, kind: Kind, requires_grad: bool = False) -> Tensor:
     return out.requires_grad_() if requires_grad else out
 
 
-def size_argument(sizes: tuple) -> tuple[int, ...]:
+def size_argument(sizes: tuple, name: str = "") -> tuple[int, ...]:
     """Returns the size a factory function was asked for; RuntimeError for a negative one."""
     shape = as_shape(sizes)
     for size in shape:
         if size < 0:
+            if name == "zeros":
+                raise RuntimeError("zeros: Dimension size must be non-negative.")
             raise RuntimeError(f"Trying to create tensor with negative dimension {size}: {list(shape)}")
     return shape
+
+
+_EVERY = ("float", "complex", "int", "bool")
+
+
+def _size_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(2, 3, dtype=make.dtype)
+    yield Sample((4,), dtype=make.dtype)
+    yield Sample(dtype=make.dtype, size=())
+    yield Sample(0, 3, dtype=make.dtype)
+    yield Sample(2)
+
+
+def _empty_samples(make: Any) -> Iterable[Sample]:
+    """Of tensors whose values are nobody's business: those without any."""
+    yield Sample(0, 3, dtype=make.dtype)
+    yield Sample((2, 0), dtype=make.dtype)
 
 
 def _factory(name: str, value: float, doc: str) -> Any:
@@ -92,7 +112,7 @@ def _factory(name: str, value: float, doc: str) -> Any:
             size = (keywords.pop("size"),)
         if keywords:
             raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
-        shape = size_argument(size)
+        shape = size_argument(size, name)
         kind = kind_for(dtype, device)
         made = finish(kind.F.full(shape, value, kind.dtype, kind.native_device), kind, requires_grad)
         return made if out is None else _into(out, made, name)
@@ -100,7 +120,10 @@ def _factory(name: str, value: float, doc: str) -> Any:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.__module__ = "torchplug"
-    return declare(method=False)(function)
+    samples = _empty_samples if name == "empty" else _size_samples
+    words = "zeros: Dimension size must be non-negative." if name == "zeros" else "negative dimension -1: [2, -1]"
+    errors = [Sample(2, -1, error=(RuntimeError, words))]
+    return declare(method=False, samples=samples, errors=lambda: errors, dtypes=_EVERY)(function)
 
 
 def _into(out: Tensor, made: Tensor, name: str) -> Tensor:
@@ -116,7 +139,13 @@ empty = _factory(
 )
 
 
-@declare(method=False)
+def _full_samples(make: Any) -> Iterable[Sample]:
+    yield Sample((2, 3), 1, dtype=make.dtype)
+    yield Sample((), 2.5 if make.kind in ("float", "complex") else 3, dtype=make.dtype)
+    yield Sample((2,), {"float": 0.5, "complex": 1 - 2j, "int": 7, "bool": True}[make.kind])
+
+
+@declare(method=False, samples=_full_samples, dtypes=_EVERY)
 def full(
     size: Any,
     fill_value: Any,
@@ -141,6 +170,12 @@ def _full(kind: Kind, shape: tuple[int, ...], value: Any) -> Any:
     return kind.F.full(shape, stored(value, kind.dtype), kind.dtype, kind.native_device)
 
 
+def _like_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(make(2, 3))
+    yield Sample(make())
+    yield Sample(make(2, 3), dtype=dt.float64)
+
+
 def _like_factory(name: str, value: float, doc: str) -> Any:
     def function(
         input: Tensor,
@@ -158,7 +193,8 @@ def _like_factory(name: str, value: float, doc: str) -> Any:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.__module__ = "torchplug"
-    return declare(method=False)(function)
+    samples = (lambda make: [Sample(make(0, 3))]) if name == "empty_like" else _like_samples
+    return declare(method=False, samples=samples, dtypes=_EVERY, differentiable=False)(function)
 
 
 def _filled_like(input: Tensor, kind: Kind, value: Any, memory_format: Any) -> Any:
@@ -186,7 +222,12 @@ empty_like = _like_factory(
 )
 
 
-@declare(method=False)
+@declare(
+    method=False,
+    dtypes=_EVERY,
+    differentiable=False,
+    samples=lambda make: [Sample(make(2, 3), 1), Sample(make(), True), Sample(make(2), 3, dtype=dt.float64)],
+)
 def full_like(
     input: Tensor,
     fill_value: Any,
@@ -203,7 +244,7 @@ def full_like(
     return finish(_filled_like(input, kind, fill_value, memory_format), kind, requires_grad)
 
 
-@declare(method=False)
+@declare(method=False, samples=lambda make: [Sample((0, 3), (3, 1), dtype=make.dtype)], dtypes=_EVERY)
 def empty_strided(
     size: Any,
     stride: Any,
@@ -221,7 +262,23 @@ def empty_strided(
     return view.requires_grad_() if requires_grad else view
 
 
-@declare(method=False)
+def _range_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(5)
+    yield Sample(2, 9, 3, dtype=make.dtype)
+    yield Sample(9, 2, -2)
+    yield Sample(3, 3)
+    if make.kind == "float":
+        yield Sample(0.5, 3.0, 0.4, dtype=make.dtype)
+        yield Sample(1, 2.5)
+        yield Sample(start=-1.0, end=-2.0, step=-0.25)
+
+
+def _range_errors() -> Iterable[Sample]:
+    yield Sample(0, 3, 0, error=(RuntimeError, "step must be nonzero"))
+    yield Sample(0, 3, -1, error=(RuntimeError, "upper bound and lower bound inconsistent with step sign"))
+
+
+@declare(method=False, samples=_range_samples, errors=_range_errors, dtypes=("float", "int"))
 def arange(
     start: Any = 0,
     end: Any = None,
@@ -263,7 +320,20 @@ def arange(
     return made if out is None else _into(out, made, "arange")
 
 
-@declare(method=False)
+def _line_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(-1, 2, 7, dtype=make.dtype)
+    yield Sample(3.0, 1.0, 4, dtype=make.dtype)
+    yield Sample(3, 5, 1, dtype=make.dtype)
+    yield Sample(3, 5, 0, dtype=make.dtype)
+    yield Sample(0, 1, steps=5)
+
+
+@declare(
+    method=False,
+    samples=_line_samples,
+    dtypes=("float", "int"),
+    errors=lambda: [Sample(0, 1, -1, error=(RuntimeError, "number of steps must be non-negative"))],
+)
 def linspace(
     start: Any,
     end: Any,
@@ -281,6 +351,7 @@ def linspace(
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     kind = kind_for(dtype, device)
+    start, end = stored(start, kind.dtype), stored(end, kind.dtype)
     made = finish(kind.F.from_numpy(_line(start, end, int(steps), kind.dtype), kind.native_device), kind, requires_grad)
     return made if out is None else _into(out, made, "linspace")
 
@@ -307,7 +378,10 @@ def _line(start: Any, end: Any, steps: int, dtype: DType) -> np.ndarray:
     return np.where(places < half, low, high).astype(dtype.numpy)
 
 
-@declare(method=False)
+@declare(
+    method=False,
+    samples=lambda make: [Sample(-1, 2, 4, dtype=make.dtype), Sample(0, 3, 4, 2.0, dtype=make.dtype), Sample(0, 1, 1)],
+)
 def logspace(
     start: Any,
     end: Any,
@@ -329,7 +403,12 @@ def logspace(
     return made if out is None else _into(out, made, "logspace")
 
 
-@declare(method=False)
+@declare(
+    method=False,
+    dtypes=_EVERY,
+    samples=lambda make: [Sample(3, dtype=make.dtype), Sample(2, 4, dtype=make.dtype), Sample(3, 0), Sample(2)],
+    errors=lambda: [Sample(-1, error=(RuntimeError, "n must be greater or equal to 0, got -1"))],
+)
 def eye(
     n: int,
     m: int | None = None,
@@ -349,7 +428,11 @@ def eye(
     return made if out is None else _into(out, made, "eye")
 
 
-@declare(method=False)
+@declare(
+    method=False,
+    dtypes=_EVERY,
+    samples=lambda make: [Sample(1, dtype=make.dtype), Sample(2), Sample(0.5)],
+)
 def scalar_tensor(
     value: Any,
     *,
@@ -368,7 +451,14 @@ def _indices(rows: int, columns: int, keep: Any, dtype: DType, device: Any) -> T
     return finish(kind.F.from_numpy(np.stack(found).astype(kind.dtype.numpy), kind.native_device), kind)
 
 
-@declare(method=False)
+def _triangle_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(3, 4)
+    yield Sample(4, 2, 1)
+    yield Sample(3, 3, -1)
+    yield Sample(0, 2)
+
+
+@declare(method=False, samples=_triangle_samples, dtypes=("int",))
 def tril_indices(
     row: int,
     col: int,
@@ -382,7 +472,7 @@ def tril_indices(
     return _indices(row, col, lambda i, j: j <= i + offset, dtype, device)
 
 
-@declare(method=False)
+@declare(method=False, samples=_triangle_samples, dtypes=("int",))
 def triu_indices(
     row: int,
     col: int,

@@ -32,7 +32,7 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     return input.expand(size)
 
 
-@declare(method=False)
+@declare(method=False, samples=lambda make: [Sample((2, 1), (3,)), Sample((), 4, (1, 4)), Sample((2, 0), (1, 1))])
 def broadcast_shapes(*shapes: Any) -> Size:
     """Returns the size that all the given sizes broadcast to."""
     sizes = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in shapes]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from torchplug._core.declare import declare
+from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import broadcast_shapes, convert
 from torchplug._core.host import host_array
 from torchplug._core.inplace import assign, check_writable, shadow
@@ -251,7 +251,16 @@ def _type(x: Tensor) -> str:
     return scalar_type_name(x._kind.dtype)
 
 
-@declare()
+def _put_samples(make: Any) -> Iterable[Sample]:
+    rows = np.array([2, 0])
+    yield Sample(make(3, 4), (rows,), make(2, 4))
+    yield Sample(make(3, 4), (rows, np.array([1, 3])), make(2), accumulate=True)
+    yield Sample(make(3, 4), (np.array([1, 1]),), make(2, 4), True)
+    yield Sample(make(2, 3, 4), (np.array([[0], [1]]), rows), make(4))
+    yield Sample(make(3, 4), (np.array([True, False, True]),), make(()))
+
+
+@declare(samples=_put_samples, dtypes=("float", "complex", "int"), differentiable=True)
 def index_put(input: Tensor, indices: Sequence[Any], values: Tensor, accumulate: bool = False) -> Tensor:
     """Returns a copy of `input` with `values` written (or added) at the places the index tensors name."""
     return index_put_(input.clone(), indices, values, accumulate)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from torchplug._core.declare import declare
+from torchplug._core.declare import Sample, declare
 from torchplug._core.device import DeviceLike
+from torchplug._core.elementwise import broadcast_shapes
 from torchplug._core.geometry import is_contiguous
 from torchplug._core.host import host_array
 from torchplug._core.inplace import assign, check_writable, write_out
@@ -41,6 +43,24 @@ def _sizes(size: tuple, keywords: dict[str, Any], name: str) -> tuple[int, ...]:
     if keywords:
         raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(keywords))}'")
     return size_argument(size)
+
+
+def _size_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(3, 4, dtype=make.dtype)
+    yield Sample((2, 17), dtype=make.dtype)
+    yield Sample(size=(), dtype=make.dtype)
+    yield Sample(0, 3)
+
+
+def _size_errors() -> Iterable[Sample]:
+    yield Sample(2, dtype=dt.int64, error=(NotImplementedError, "not implemented for 'Long'"))
+
+
+def _like_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(make(3, 4))
+    yield Sample(make(5, 4))
+    yield Sample(make())
+    yield Sample(make(2, 3), dtype=dt.float64)
 
 
 def _float_factory(name: str, doc: str) -> Any:
@@ -78,13 +98,13 @@ def _float_factory(name: str, doc: str) -> Any:
         _need_float(kind, name)
         return finish(_like(input, kind, generator, name)._array, kind, requires_grad)
 
-    for made, known, text in (
-        (function, name, doc),
-        (like, f"{name}_like", doc.replace("the given size", "the size of `input`")),
+    for made, known, text, samples, errors in (
+        (function, name, doc, _size_samples, _size_errors),
+        (like, f"{name}_like", doc.replace("the given size", "the size of `input`"), _like_samples, None),
     ):
         made.__name__ = made.__qualname__ = known
         made.__doc__, made.__module__ = text, "torchplug"
-        declare(method=False)(made)
+        declare(method=False, samples=samples, errors=errors, dtypes=("float", "complex"), differentiable=False)(made)
     return function
 
 
@@ -107,7 +127,21 @@ rand = _float_factory("rand", """Returns numbers uniform in [0, 1), of the given
 randn = _float_factory("randn", """Returns normal numbers with mean 0 and variance 1, of the given size.""")
 
 
-@declare(method=False)
+def _integer_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(9, (3, 4), dtype=make.dtype)
+    yield Sample(1, 5, (2, 3))
+    yield Sample(2, 100, (), dtype=make.dtype)
+    if make.dtype is dt.int64:
+        yield Sample(-(2**40), 2**40, (5,))
+
+
+def _integer_errors() -> Iterable[Sample]:
+    yield Sample(
+        5, 5, (2,), error=(RuntimeError, "random_ expects 'from' to be less than 'to', but got from=5 >= to=5")
+    )
+
+
+@declare(method=False, samples=_integer_samples, errors=_integer_errors, dtypes=("float", "int"))
 def randint(
     low: Any,
     high: Any = None,
@@ -137,7 +171,12 @@ def randint(
     return made if out is None else write_out(out, made, "randint")
 
 
-@declare(method=False)
+@declare(
+    method=False,
+    dtypes=("float", "int"),
+    differentiable=False,
+    samples=lambda make: [Sample(make(3, 4), 9), Sample(make(5), 2, 8), Sample(make(2), 7, dtype=dt.int32)],
+)
 def randint_like(
     input: Tensor,
     low: Any,
@@ -156,7 +195,12 @@ def randint_like(
     return finish(made._array, kind, requires_grad)
 
 
-@declare(method=False)
+@declare(
+    method=False,
+    dtypes=("int",),
+    samples=lambda make: [Sample(7, dtype=make.dtype), Sample(0), Sample(40)],
+    errors=lambda: [Sample(-1, error=(RuntimeError, "negative dimension -1: [-1]"))],
+)
 def randperm(
     n: int,
     *,
@@ -170,13 +214,26 @@ def randperm(
 ) -> Tensor:
     """Returns a random permutation of 0 ... n - 1."""
     if n < 0:
-        raise RuntimeError(f"n must be non-negative, got{n}")
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     kind = kind_for(dtype, device)
     made = finish(draw(kind, generator, "randperm", int(n), kind.dtype.numpy)._array, kind, requires_grad)
     return made if out is None else write_out(out, made, "randperm")
 
 
-@declare(method=False)
+def _normal_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(make(3, 4), make(3, 4, positive=True))
+    yield Sample(make(4, 5), 2.0)
+    yield Sample(1.0, make(17, positive=True))
+    yield Sample(make(3, 1), make(4, positive=True))
+    yield Sample(1.0, 2.0, (3, 4), dtype=make.dtype)
+
+
+def _normal_errors() -> Iterable[Sample]:
+    yield Sample(0.0, -1.0, (2,), error=(RuntimeError, "normal expects std >= 0.0, but found std -1"))
+    yield Sample(0.0, np.array([-1.0]), error=(RuntimeError, "normal expects all elements of std >= 0.0"))
+
+
+@declare(method=False, samples=_normal_samples, errors=_normal_errors, differentiable=False)
 def normal(
     mean: Any = 0.0,
     std: Any = 1.0,
@@ -200,6 +257,9 @@ def normal(
             raise TypeError(
                 "normal() received an invalid combination of arguments - got (float, float), expected a size or a tensor"
             )
+        if out is not None and template is mean and not isinstance(std, Tensor):
+            # PyTorch adds the means to what it has drawn into `out`, which is not resized.
+            broadcast_shapes(shape_of(mean), shape_of(out))
         kind = template._kind
         values = [host_array(part) if isinstance(part, Tensor) else float(part) for part in (mean, std)]
         made = draw(kind, generator, "normal_arrays", *values)
@@ -209,10 +269,16 @@ def normal(
 
 def _need_std(std: Any) -> None:
     if not isinstance(std, Tensor) and std < 0:
-        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
 
 
-@declare()
+def _chance_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(make(3, 4, low=0, high=1))
+    yield Sample(make(low=0, high=1))
+    yield Sample(make(20), 0.3)
+
+
+@declare(samples=_chance_samples, differentiable=False)
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
 ) -> Tensor:
@@ -228,7 +294,22 @@ def bernoulli(
     return made if out is None else write_out(out, made, "bernoulli")
 
 
-@declare()
+def _weight_samples(make: Any) -> Iterable[Sample]:
+    yield Sample(make(3, 5, positive=True), 4)
+    yield Sample(make(6, positive=True), 9, True)
+    yield Sample(make(2, 5, positive=True), 1)
+
+
+def _weight_errors() -> Iterable[Sample]:
+    ones = np.ones(3, np.float32)
+    yield Sample(ones, 0, error=(RuntimeError, "cannot sample n_sample <= 0 samples"))
+    yield Sample(
+        ones, 4, error=(RuntimeError, "cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    )
+    yield Sample(ones[None, None], 1, error=(RuntimeError, "prob_dist must be 1 or 2 dim"))
+
+
+@declare(samples=_weight_samples, errors=_weight_errors, differentiable=False)
 def multinomial(
     input: Tensor,
     num_samples: int,
@@ -259,7 +340,10 @@ def multinomial(
     return made if out is None else write_out(out, made, "multinomial")
 
 
-@declare()
+@declare(
+    samples=lambda make: [Sample(make(3, 4, positive=True)), Sample(make(5, low=5, high=30)), Sample(make(0, 2))],
+    differentiable=False,
+)
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Returns Poisson numbers with the rates that `input` holds."""
     return draw(input._kind, generator, "poisson", host_array(input))

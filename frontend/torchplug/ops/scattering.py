@@ -367,7 +367,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     )
 
 
-@declare(differentiable=False)
+@declare(
+    differentiable=False,
+    dtypes=("float", "int", "bool"),
+    samples=lambda make: [Sample(make.mask(3, 4)), Sample(make(3, 4)), Sample(make(0, 2)), Sample(make())],
+)
 def argwhere(input: Tensor) -> Tensor:
     """Returns the indices of non-zero elements, int64 of shape (n, ndim)."""
     return nonzero(input)

@@ -122,7 +122,7 @@ def _name(dtype: DType) -> str:
     return scalar_type_name(dtype)
 
 
-@declare(public=False)
+@declare(public=False, samples=lambda make: [Sample(make(4, 6), make(2, 12)), Sample(make(4), make(2, 2))])
 def view_as(input: Tensor, other: Tensor) -> Tensor:
     """Returns `input.view(other.size())`."""
     return view(input, shape_of(other))
@@ -172,7 +172,11 @@ def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     return input if geo.is_contiguous(size, stride) else CONTIGUOUS(input)
 
 
-@declare(public=False, name="reshape_as")
+@declare(
+    public=False,
+    name="reshape_as",
+    samples=lambda make: [Sample(make(4, 6), make(2, 12)), Sample(make(2, 3, 2), make(6, 2))],
+)
 def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """Returns `input.reshape(other.size())`."""
     return reshape(input, shape_of(other))
@@ -353,7 +357,7 @@ def _tensor_text(input: Tensor) -> str:
     return f"torch.{tensor_type_name(input._kind.dtype)}{{{list(shape_of(input))}}}"
 
 
-@declare(public=False)
+@declare(public=False, samples=lambda make: [Sample(make(3, 1), make(3, 4)), Sample(make(4), make(2, 3, 4))])
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """Returns `input.expand(other.size())`."""
     return expand(input, shape_of(other))
