@@ -11,7 +11,6 @@ from torchplug.ops.activations import (
     celu,
     elu,
     gelu,
-    glu,
     hardshrink,
     hardsigmoid,
     hardswish,
@@ -19,7 +18,6 @@ from torchplug.ops.activations import (
     leaky_relu,
     logsigmoid,
     mish,
-    prelu,
     relu6,
     selu,
     silu,
@@ -48,6 +46,8 @@ from torchplug.ops.adaptive_pooling import (
 from torchplug.ops.attention import (
     scaled_dot_product_attention,
 )
+from torchplug.ops.average_pooling import avg_pool1d, avg_pool2d, avg_pool3d
+from torchplug.ops.binary_losses import binary_cross_entropy, binary_cross_entropy_with_logits, soft_margin_loss
 from torchplug.ops.class_losses import (
     cross_entropy,
     nll_loss,
@@ -95,6 +95,7 @@ from torchplug.ops.fractional_pooling import (
     fractional_max_pool2d,
     fractional_max_pool3d,
 )
+from torchplug.ops.gates import glu, prelu
 from torchplug.ops.grid_sampling import (
     grid_sample,
 )
@@ -103,8 +104,6 @@ from torchplug.ops.linear import (
     linear,
 )
 from torchplug.ops.losses import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
     gaussian_nll_loss,
     huber_loss,
     kl_div,
@@ -112,7 +111,6 @@ from torchplug.ops.losses import (
     mse_loss,
     poisson_nll_loss,
     smooth_l1_loss,
-    soft_margin_loss,
 )
 from torchplug.ops.margin_losses import (
     cosine_embedding_loss,
@@ -136,14 +134,7 @@ from torchplug.ops.norms import (
 from torchplug.ops.padding import (
     pad,
 )
-from torchplug.ops.pooling import (
-    avg_pool1d,
-    avg_pool2d,
-    avg_pool3d,
-    max_pool1d,
-    max_pool2d,
-    max_pool3d,
-)
+from torchplug.ops.pooling import max_pool1d, max_pool2d, max_pool3d
 from torchplug.ops.resampling import (
     affine_grid,
     interpolate,

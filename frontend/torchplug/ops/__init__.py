@@ -6,9 +6,9 @@ FAMILIES = (
     "structure", "arithmetic", "views", "complex_views", "splitting", "creation", "from_data", "filling", "powers", "ternary",
     "exponential", "complex_numbers", "trigonometry", "rounding", "comparison", "limits", "reductions", "extremes", "moments",
     "gathering", "indexing", "masking", "scattering", "scans", "joining", "repeating", "grids", "ordering", "quantiles", "searching", "unique",
-    "polynomial", "error_functions", "gamma_functions", "bessel", "special_functions", "products", "linear",
-    "einsum", "norms", "triangles", "softmax", "activations", "losses", "class_losses", "margin_losses", "ctc",
-    "padding", "convolution", "transposed_convolution", "folding", "pooling", "adaptive_pooling", "resampling",
+    "polynomial", "error_functions", "gamma_functions", "bessel", "special_functions", "products", "vector_products", "linear", "added_products",
+    "einsum", "norms", "triangles", "softmax", "activations", "gates", "losses", "binary_losses", "class_losses", "margin_losses", "ctc",
+    "padding", "convolution", "transposed_convolution", "folding", "pooling", "average_pooling", "adaptive_pooling", "resampling",
     "grid_sampling", "normalization", "feature_normalization", "embedding", "randomness", "dropout", "attention",
     "predicates", "transfer", "optimizers",
 )  # fmt: skip

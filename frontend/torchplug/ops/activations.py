@@ -1,4 +1,4 @@
-"""Activation functions: the nonlinearities of nets, elementwise but for glu and prelu."""
+"""Activation functions: the elementwise nonlinearities of nets."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torchplug._core.declare import Sample, declare, declare_functional
-from torchplug._core.dims import wrap_dim
 from torchplug._core.elementwise import argument_error, unary
 from torchplug._core.inplace import inplace_twin, write_out
 from torchplug._core.naming import scalar_type_name
-from torchplug._core.op import TENSOR_SPACE, Op
-from torchplug._core.tensor import Tensor, shape_of
+from torchplug._core.op import Op
+from torchplug._core.tensor import Tensor
 
-__all__ = ["celu", "elu", "gelu", "glu", "leaky_relu", "prelu", "relu", "selu", "silu", "softplus", "threshold"]
+__all__ = ["celu", "elu", "gelu", "leaky_relu", "relu", "selu", "silu", "softplus", "threshold"]
 
 
 # ---- relu ---------------------------------------------------------------------------------------------------------
@@ -44,7 +43,7 @@ relu = unary(
 # Each backward kernel is an op without rules: its second derivative runs its composition again.
 
 
-def _backward_op(name: str, attributes: Sequence[str], forward: Callable[..., Any]) -> None:
+def backward_op(name: str, attributes: Sequence[str], forward: Callable[..., Any]) -> None:
     Op(f"{name}_backward", ("g", "x", *attributes), tensors=("g", "x"), forward=forward)
 
 
@@ -184,53 +183,20 @@ def _threshold(F: Any, x: Any, threshold: float, value: float) -> Any:
     return F.where(F.less_equal(x, threshold), F.full_of(x, (), value), x)
 
 
-def _glu(F: Any, x: Any, dim: int) -> Any:
-    value, gate = _halves(F, x, dim)
-    return F.multiply(value, F.sigmoid(gate))
+backward_op("leaky_relu", ("negative_slope",), _leaky_relu_backward)
+backward_op("elu", ("alpha", "scale", "input_scale"), _elu_backward)
+backward_op("hardtanh", ("low", "high"), _hardtanh_backward)
+backward_op("hardsigmoid", (), _hardsigmoid_backward)
+backward_op("hardswish", (), _hardswish_backward)
+backward_op("softplus", ("beta", "threshold"), _softplus_backward)
+backward_op("log_sigmoid", (), _log_sigmoid_backward)
+backward_op("silu", (), _silu_backward)
+backward_op("mish", (), _mish_backward)
+backward_op("gelu", ("approximate",), _gelu_backward)
+backward_op("shrink", ("lambd",), _shrink_backward)
 
 
-def _halves(F: Any, x: Any, dim: int) -> tuple[Any, Any]:
-    half = x.shape[dim] // 2
-    whole = [slice(0, length, 1) for length in x.shape]
-    first, second = list(whole), list(whole)
-    first[dim], second[dim] = slice(0, half, 1), slice(half, 2 * half, 1)
-    return F.slice(x, tuple(first)), F.slice(x, tuple(second))
-
-
-def _glu_backward(F: Any, g: Any, x: Any, dim: int) -> Any:
-    value, gate = _halves(F, x, dim)
-    open_ = F.sigmoid(gate)
-    through = F.multiply(g, open_)
-    return F.concat([through, F.multiply(F.multiply(through, F.subtract(1, open_)), value)], dim)
-
-
-def _prelu(F: Any, x: Any, weight: Any) -> Any:
-    return F.where(F.less(0, x), x, F.multiply(x, weight))
-
-
-def _prelu_back_input(F: Any, g: Any, input: Any, weight: Any) -> Any:
-    return F.where(F.less(0, input), g, F.multiply(g, weight))
-
-
-def _prelu_back_weight(F: Any, g: Any, input: Any, weight_shape: tuple[int, ...]) -> Any:
-    return F.unbroadcast(F.where(F.less(0, input), F.zeros_of(g, ()), F.multiply(g, input)), weight_shape)
-
-
-_backward_op("leaky_relu", ("negative_slope",), _leaky_relu_backward)
-_backward_op("elu", ("alpha", "scale", "input_scale"), _elu_backward)
-_backward_op("hardtanh", ("low", "high"), _hardtanh_backward)
-_backward_op("hardsigmoid", (), _hardsigmoid_backward)
-_backward_op("hardswish", (), _hardswish_backward)
-_backward_op("softplus", ("beta", "threshold"), _softplus_backward)
-_backward_op("log_sigmoid", (), _log_sigmoid_backward)
-_backward_op("silu", (), _silu_backward)
-_backward_op("mish", (), _mish_backward)
-_backward_op("gelu", ("approximate",), _gelu_backward)
-_backward_op("shrink", ("lambd",), _shrink_backward)
-_backward_op("glu", ("dim",), _glu_backward)
-
-
-def _op(
+def activation_op(
     name: str, attributes: Sequence[str], forward: Callable[..., Any], rule: Callable[..., Any], node: str | None = None
 ) -> Op:
     return Op(name, ("input", *attributes), tensors=("input",), forward=forward, rules={"input": rule}, node=node)
@@ -241,45 +207,42 @@ def _elu_rule(F: Any, g: Any, input: Any, alpha: float, scale: float, input_scal
 
 
 _ELU_ATTRIBUTES = ("alpha", "scale", "input_scale")
-LEAKY_RELU = _op(
+LEAKY_RELU = activation_op(
     "leaky_relu",
     ("negative_slope",),
     _leaky_relu,
     lambda F, g, input, negative_slope: F.leaky_relu_backward(g, input, negative_slope),
 )
-ELU = _op("elu", _ELU_ATTRIBUTES, _elu, _elu_rule)
-CELU = _op("elu", _ELU_ATTRIBUTES, _elu, _elu_rule, "CeluBackward0")
-HARDTANH = _op(
+ELU = activation_op("elu", _ELU_ATTRIBUTES, _elu, _elu_rule)
+CELU = activation_op("elu", _ELU_ATTRIBUTES, _elu, _elu_rule, "CeluBackward0")
+HARDTANH = activation_op(
     "hardtanh", ("low", "high"), _hardtanh, lambda F, g, input, low, high: F.hardtanh_backward(g, input, low, high)
 )
-HARDSIGMOID = _op("hardsigmoid", (), _hardsigmoid, lambda F, g, input: F.hardsigmoid_backward(g, input))
-HARDSWISH = _op("hardswish", (), _hardswish, lambda F, g, input: F.hardswish_backward(g, input))
-SOFTPLUS = _op(
+HARDSIGMOID = activation_op("hardsigmoid", (), _hardsigmoid, lambda F, g, input: F.hardsigmoid_backward(g, input))
+HARDSWISH = activation_op("hardswish", (), _hardswish, lambda F, g, input: F.hardswish_backward(g, input))
+SOFTPLUS = activation_op(
     "softplus",
     ("beta", "threshold"),
     _softplus,
     lambda F, g, input, beta, threshold: F.softplus_backward(g, input, beta, threshold),
 )
-LOG_SIGMOID = _op("log_sigmoid", (), _log_sigmoid, lambda F, g, input: F.log_sigmoid_backward(g, input))
-SILU = _op("silu", (), _silu, lambda F, g, input: F.silu_backward(g, input))
-MISH = _op("mish", (), _mish, lambda F, g, input: F.mish_backward(g, input))
-GELU = _op("gelu", ("approximate",), _gelu, lambda F, g, input, approximate: F.gelu_backward(g, input, approximate))
-HARDSHRINK = _op("hardshrink", ("lambd",), _hardshrink, lambda F, g, input, lambd: F.shrink_backward(g, input, lambd))
-SOFTSHRINK = _op("softshrink", ("lambd",), _softshrink, lambda F, g, input, lambd: F.shrink_backward(g, input, lambd))
-THRESHOLD = _op(
+LOG_SIGMOID = activation_op("log_sigmoid", (), _log_sigmoid, lambda F, g, input: F.log_sigmoid_backward(g, input))
+SILU = activation_op("silu", (), _silu, lambda F, g, input: F.silu_backward(g, input))
+MISH = activation_op("mish", (), _mish, lambda F, g, input: F.mish_backward(g, input))
+GELU = activation_op(
+    "gelu", ("approximate",), _gelu, lambda F, g, input, approximate: F.gelu_backward(g, input, approximate)
+)
+HARDSHRINK = activation_op(
+    "hardshrink", ("lambd",), _hardshrink, lambda F, g, input, lambd: F.shrink_backward(g, input, lambd)
+)
+SOFTSHRINK = activation_op(
+    "softshrink", ("lambd",), _softshrink, lambda F, g, input, lambd: F.shrink_backward(g, input, lambd)
+)
+THRESHOLD = activation_op(
     "threshold",
     ("threshold", "value"),
     _threshold,
     lambda F, g, input, threshold: F.threshold_backward(g, input, threshold),
-)
-GLU = _op("glu", ("dim",), _glu, lambda F, g, input, dim: F.glu_backward(g, input, dim))
-PRELU = Op(
-    "prelu",
-    ("input", "weight"),
-    tensors=("input", "weight"),
-    forward=_prelu,
-    node="PreluKernelBackward0",
-    rules={"input": _prelu_back_input, "weight": _prelu_back_weight},
 )
 
 
@@ -314,7 +277,7 @@ def _long_error(*arguments: Any) -> Callable[[], Iterable[Sample]]:
 _TWINS: dict[Op, Callable[..., Tensor]] = {}
 
 
-def _run(op: Op, kernel: str, input: Any, inplace: bool, *attributes: Any, integers: bool = False) -> Tensor:
+def run_activation(op: Op, kernel: str, input: Any, inplace: bool, *attributes: Any, integers: bool = False) -> Tensor:
     """Checks the input, runs an op and, for `inplace`, writes the result into the input."""
     try:
         kind = input._kind
@@ -341,13 +304,13 @@ def write_into(op: Op, input: Tensor, attributes: Sequence[Any]) -> Tensor:
 @declare_functional(op=LEAKY_RELU, samples=_sampled(0.2), errors=_long_error())
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Returns x where x > 0, else negative_slope * x."""
-    return _run(LEAKY_RELU, "leaky_relu_cpu", input, inplace, negative_slope)
+    return run_activation(LEAKY_RELU, "leaky_relu_cpu", input, inplace, negative_slope)
 
 
 @declare_functional(op=ELU, samples=_sampled(0.7), errors=_long_error())
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Returns x where x > 0, else alpha * (exp(x) - 1). Source: Clevert et al. 2016, equation 15."""
-    return _run(ELU, "elu_cpu", input, inplace, alpha, 1.0, 1.0)
+    return run_activation(ELU, "elu_cpu", input, inplace, alpha, 1.0, 1.0)
 
 
 @declare(op=CELU, samples=_sampled(0.7), errors=_long_error(), method=False)
@@ -355,7 +318,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Returns max(0, x) + min(0, alpha * (exp(x / alpha) - 1)). Source: Barron 2017, equation 2."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _run(CELU, "elu_cpu", input, inplace, alpha, 1.0, 1.0 / alpha)
+    return run_activation(CELU, "elu_cpu", input, inplace, alpha, 1.0, 1.0 / alpha)
 
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -365,7 +328,7 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 @declare(op=ELU, samples=_samples, errors=_long_error(), method=False)
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns scale * elu(x, alpha) with the constants that keep mean 0 and variance 1. Source: Klambauer et al. 2017."""
-    return _run(ELU, "elu_cpu", input, inplace, _SELU_ALPHA, _SELU_SCALE, 1.0)
+    return run_activation(ELU, "elu_cpu", input, inplace, _SELU_ALPHA, _SELU_SCALE, 1.0)
 
 
 def _bounds_error() -> Iterable[Sample]:
@@ -379,7 +342,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """Returns x limited to [min_val, max_val]; the gradient is 0 from the limits on."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    return _run(HARDTANH, "hardtanh_cpu", input, inplace, *_limits(input, min_val, max_val), integers=True)
+    return run_activation(HARDTANH, "hardtanh_cpu", input, inplace, *_limits(input, min_val, max_val), integers=True)
 
 
 def _limits(input: Any, low: float, high: float) -> tuple[float, float]:
@@ -391,43 +354,43 @@ def _limits(input: Any, low: float, high: float) -> tuple[float, float]:
 @declare_functional(op=HARDTANH, samples=_samples)
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns min(max(x, 0), 6)."""
-    return _run(HARDTANH, "hardtanh_cpu", input, inplace, *_limits(input, 0.0, 6.0), integers=True)
+    return run_activation(HARDTANH, "hardtanh_cpu", input, inplace, *_limits(input, 0.0, 6.0), integers=True)
 
 
 @declare_functional(op=HARDSIGMOID, samples=_samples, errors=_long_error())
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns relu6(x + 3) / 6."""
-    return _run(HARDSIGMOID, "hardsigmoid_cpu", input, inplace)
+    return run_activation(HARDSIGMOID, "hardsigmoid_cpu", input, inplace)
 
 
 @declare_functional(op=HARDSWISH, samples=_samples, errors=_long_error())
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns x * relu6(x + 3) / 6. Source: Howard et al. 2019, section 5.2."""
-    return _run(HARDSWISH, "hardswish_cpu", input, inplace)
+    return run_activation(HARDSWISH, "hardswish_cpu", input, inplace)
 
 
 @declare_functional(op=SOFTPLUS, samples=_sampled(2.0, 1.0), errors=_long_error())
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Returns log(1 + exp(beta x)) / beta, and x where beta x > threshold."""
-    return _run(SOFTPLUS, "softplus_cpu", input, False, beta, threshold)
+    return run_activation(SOFTPLUS, "softplus_cpu", input, False, beta, threshold)
 
 
 @declare_functional(op=LOG_SIGMOID, samples=_samples, errors=_long_error())
 def logsigmoid(input: Tensor) -> Tensor:
     """Returns log(sigmoid(x))."""
-    return _run(LOG_SIGMOID, "log_sigmoid_cpu", input, False)
+    return run_activation(LOG_SIGMOID, "log_sigmoid_cpu", input, False)
 
 
 @declare_functional(op=SILU, samples=_samples, errors=_long_error())
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns x * sigmoid(x)."""
-    return _run(SILU, "silu_cpu", input, inplace)
+    return run_activation(SILU, "silu_cpu", input, inplace)
 
 
 @declare_functional(op=MISH, samples=_samples, errors=_long_error())
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns x * tanh(softplus(x)). Source: Misra 2019."""
-    return _run(MISH, "mish_cpu", input, inplace)
+    return run_activation(MISH, "mish_cpu", input, inplace)
 
 
 def _gelu_samples(make: Any) -> Iterable[Sample]:
@@ -440,13 +403,13 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """Returns x times the normal distribution function at x, exact or ("tanh") approximated."""
     if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
-    return _run(GELU, "GeluKernelImpl", input, False, approximate)
+    return run_activation(GELU, "GeluKernelImpl", input, False, approximate)
 
 
 @declare(op=HARDSHRINK, samples=_sampled(0.2), errors=_long_error())
 def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """Returns x where |x| > lambd, else 0."""
-    result = _run(HARDSHRINK, "hardshrink_cpu", input, False, lambd)
+    result = run_activation(HARDSHRINK, "hardshrink_cpu", input, False, lambd)
     return result if out is None else write_out(out, result, "hardshrink")
 
 
@@ -456,7 +419,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     if not lambd >= 0:
         name = scalar_type_name(input._kind.dtype)
         raise RuntimeError(f"lambda must be in range [0, 3.40282e+38] for input dtype {name}, but found {lambd:g}")
-    return _run(SOFTSHRINK, "softshrink_check", input, False, lambd)
+    return run_activation(SOFTSHRINK, "softshrink_check", input, False, lambd)
 
 
 @declare(op=THRESHOLD, samples=lambda make: [Sample(make(3, 4), 0.1, 20.0)], dtypes=("float",), method=False)
@@ -464,64 +427,8 @@ def threshold(
     input: Tensor, threshold: float, value: float, inplace: bool = False, *, out: Tensor | None = None
 ) -> Tensor:
     """Returns x where x > threshold, else value."""
-    result = _run(THRESHOLD, "threshold_cpu", input, inplace, threshold, value, integers=True)
+    result = run_activation(THRESHOLD, "threshold_cpu", input, inplace, threshold, value, integers=True)
     return result if out is None else write_out(out, result, "threshold")
-
-
-def _glu_errors() -> Iterable[Sample]:
-    import numpy as np
-
-    yield Sample(np.ones(3), error=(RuntimeError, "Halving dimension must be even, but dimension 0 is size 3"))
-    yield Sample(np.ones(()), error=(RuntimeError, "glu does not support scalars because halving size must be even"))
-
-
-@declare_functional(op=GLU, samples=lambda make: [Sample(make(3, 4)), Sample(make(4, 3, 2), 0)], errors=_glu_errors)
-def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """Returns the first half of `dim` times the sigmoid of the second. Source: Dauphin et al. 2017, equation 1."""
-    if not isinstance(input, Tensor):
-        raise argument_error("glu", "input", "Tensor", input)
-    size = shape_of(input)
-    if not size:
-        raise RuntimeError("glu does not support scalars because halving size must be even")
-    place = wrap_dim(dim, len(size))
-    if size[place] % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {place} is size {size[place]}")
-    return _run(GLU, "glu_cpu", input, False, place)
-
-
-def _prelu_samples(make: Any) -> Iterable[Sample]:
-    yield Sample(make(3, 4), make(4))
-    yield Sample(make(2, 3, 2, 2), make(3))
-    yield Sample(make(2, 3), make(1))
-    yield Sample(make(4), make(1))
-
-
-def _prelu_errors() -> Iterable[Sample]:
-    import numpy as np
-
-    words = "Mismatch of parameter numbers and input channel size. Found parameter numbers = 5 and channel size = 6."
-    yield Sample(np.ones((2, 6)), np.ones(5), error=(RuntimeError, words))
-
-
-@declare(op=PRELU, samples=_prelu_samples, errors=_prelu_errors)
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Returns x where x > 0, else weight * x; weight has one element, or one for each channel (dimension 1)."""
-    for name, x in (("input", input), ("weight", weight)):
-        if not isinstance(x, Tensor):
-            raise argument_error("prelu", name, "Tensor", x)
-    size, own = shape_of(input), shape_of(weight)
-    count = math.prod(own)
-    channels = size[1] if len(size) > 1 else 1
-    if count not in (1, channels):
-        raise RuntimeError(
-            "Mismatch of parameter numbers and input channel size. Found parameter numbers = "
-            f"{count} and channel size = {channels}."
-        )
-    if len(own) > 1:
-        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {len(own)}")
-    shape = (count if len(size) > 1 else 1, *(1 for _ in size[2:])) if size else ()
-    shape = (1, *shape) if len(size) > 1 else shape
-    return PRELU(input, TENSOR_SPACE.reshape(weight, shape))
 
 
 @declare_functional(samples=_samples, differentiable=True)

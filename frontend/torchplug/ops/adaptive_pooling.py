@@ -12,8 +12,9 @@ from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.elementwise import argument_error
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import Tensor, array_of, shape_of
+from torchplug.ops.average_pooling import avg_pool1d, avg_pool2d, avg_pool3d
 from torchplug.ops.convolution import UNBATCH
-from torchplug.ops.pooling import avg_pool1d, avg_pool2d, avg_pool3d, batched, flat_table, gathered_max
+from torchplug.ops.pooling import batched, flat_table, gathered_max
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",

@@ -15,6 +15,7 @@ from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor, shape_of, strides_of
+from torchplug.ops.average_pooling import avg_pool2d, avg_pool3d
 from torchplug.ops.normalization import (
     affine,
     batch_axes,
@@ -26,7 +27,6 @@ from torchplug.ops.normalization import (
     normal_backward,
 )
 from torchplug.ops.padding import constant_pad
-from torchplug.ops.pooling import avg_pool2d, avg_pool3d
 from torchplug.ops.views import check_view
 from torchplug_spec import dtypes as dt
 

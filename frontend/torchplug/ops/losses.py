@@ -1,4 +1,4 @@
-"""Losses that compare two tensors elementwise: squares, absolute differences, binary cross entropy and their kin."""
+"""Losses that compare two tensors elementwise: squares, absolute differences, divergences and likelihoods."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from torchplug._core.elementwise import argument_error, broadcast_shapes, conver
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.promotion import promote_types
-from torchplug._core.tensor import Tensor, array_of, shape_of
+from torchplug._core.tensor import Tensor, shape_of
 
-__all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "gaussian_nll_loss", "huber_loss", "kl_div", "l1_loss",
-    "mse_loss", "poisson_nll_loss", "smooth_l1_loss", "soft_margin_loss",
-]  # fmt: skip
+__all__ = ["gaussian_nll_loss", "huber_loss", "kl_div", "l1_loss", "mse_loss", "poisson_nll_loss", "smooth_l1_loss"]
 
 
 # ---- reductions ------------------------------------------------------------------------------------------------------
@@ -49,14 +46,14 @@ def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
-def _reduced(F: Any, loss: Any, reduction: str) -> Any:
+def reduced_loss(F: Any, loss: Any, reduction: str) -> Any:
     if reduction == "none":
         return loss
     total = F.sum(loss, None, False)
     return total if reduction == "sum" else F.divide(total, float(math.prod(loss.shape)))
 
 
-def _spread(F: Any, g: Any, slope: Any, reduction: str) -> Any:
+def spread_gradient(F: Any, g: Any, slope: Any, reduction: str) -> Any:
     """Returns the gradient of a reduced loss times its elementwise slope."""
     if reduction == "mean":
         g = F.divide(g, float(math.prod(slope.shape)))
@@ -73,21 +70,21 @@ def _both(F: Any, grad: Any, needs: tuple[bool, ...]) -> tuple[Any, Any]:
 
 def _mse_loss(F: Any, x: Any, y: Any, reduction: str) -> Any:
     gap = F.subtract(x, y)
-    return _reduced(F, F.multiply(gap, gap), reduction)
+    return reduced_loss(F, F.multiply(gap, gap), reduction)
 
 
 def _mse_loss_backward(F: Any, g: Any, x: Any, y: Any, reduction: str) -> Any:
-    return _spread(F, g, F.multiply(F.subtract(x, y), 2.0), reduction)
+    return spread_gradient(F, g, F.multiply(F.subtract(x, y), 2.0), reduction)
 
 
 def _smooth_l1_loss(F: Any, x: Any, y: Any, beta: float, reduction: str) -> Any:
     size = F.abs(F.subtract(x, y))
     curved = F.divide(F.multiply(F.multiply(size, size), 0.5), beta)
-    return _reduced(F, F.where(F.less(size, beta), curved, F.subtract(size, 0.5 * beta)), reduction)
+    return reduced_loss(F, F.where(F.less(size, beta), curved, F.subtract(size, 0.5 * beta)), reduction)
 
 
 def _smooth_l1_loss_backward(F: Any, g: Any, x: Any, y: Any, beta: float, reduction: str) -> Any:
-    return _spread(F, g, _limited(F, F.divide(F.subtract(x, y), beta), 1.0), reduction)
+    return spread_gradient(F, g, _limited(F, F.divide(F.subtract(x, y), beta), 1.0), reduction)
 
 
 def _limited(F: Any, x: Any, bound: float) -> Any:
@@ -97,123 +94,34 @@ def _limited(F: Any, x: Any, bound: float) -> Any:
 def _huber_loss(F: Any, x: Any, y: Any, delta: float, reduction: str) -> Any:
     size = F.abs(F.subtract(x, y))
     linear = F.multiply(F.subtract(size, 0.5 * delta), delta)
-    return _reduced(F, F.where(F.less_equal(size, delta), F.multiply(F.multiply(size, size), 0.5), linear), reduction)
+    return reduced_loss(
+        F, F.where(F.less_equal(size, delta), F.multiply(F.multiply(size, size), 0.5), linear), reduction
+    )
 
 
 def _huber_loss_backward(F: Any, g: Any, x: Any, y: Any, delta: float, reduction: str) -> Any:
-    return _spread(F, g, _limited(F, F.subtract(x, y), delta), reduction)
+    return spread_gradient(F, g, _limited(F, F.subtract(x, y), delta), reduction)
 
 
-_PAIR = ("input", "target")
+PAIR = ("input", "target")
 _BACK = ("g", "input", "target")
 Op("mse_loss_backward", (*_BACK, "reduction"), tensors=_BACK, forward=_mse_loss_backward)
 Op("smooth_l1_loss_backward", (*_BACK, "beta", "reduction"), tensors=_BACK, forward=_smooth_l1_loss_backward)
 Op("huber_loss_backward", (*_BACK, "delta", "reduction"), tensors=_BACK, forward=_huber_loss_backward)
 MSE = Op(
-    "mse_loss", (*_PAIR, "reduction"), tensors=_PAIR, forward=_mse_loss,
+    "mse_loss", (*PAIR, "reduction"), tensors=PAIR, forward=_mse_loss,
     joint=lambda F, g, input, target, reduction, needs: _both(F, F.mse_loss_backward(g, input, target, reduction), needs),
 )  # fmt: skip
 SMOOTH_L1 = Op(
-    "smooth_l1_loss", (*_PAIR, "beta", "reduction"), tensors=_PAIR, forward=_smooth_l1_loss,
+    "smooth_l1_loss", (*PAIR, "beta", "reduction"), tensors=PAIR, forward=_smooth_l1_loss,
     joint=lambda F, g, input, target, beta, reduction, needs: _both(
         F, F.smooth_l1_loss_backward(g, input, target, beta, reduction), needs),
 )  # fmt: skip
 HUBER = Op(
-    "huber_loss", (*_PAIR, "delta", "reduction"), tensors=_PAIR, forward=_huber_loss,
+    "huber_loss", (*PAIR, "delta", "reduction"), tensors=PAIR, forward=_huber_loss,
     joint=lambda F, g, input, target, delta, reduction, needs: _both(
         F, F.huber_loss_backward(g, input, target, delta, reduction), needs),
 )  # fmt: skip
-
-
-# ---- binary cross entropy --------------------------------------------------------------------------------------------
-
-
-def _log_at_least(F: Any, x: Any) -> Any:
-    return F.maximum(F.log(x), -100.0)
-
-
-def _weighted(F: Any, loss: Any, weight: Any) -> Any:
-    return loss if weight is None else F.multiply(loss, weight)
-
-
-def _bce(F: Any, x: Any, y: Any, weight: Any, reduction: str) -> Any:
-    # Logarithms are cut at -100, so that a wrong certainty costs much but not infinitely much.
-    hit, miss = F.multiply(y, _log_at_least(F, x)), F.multiply(F.subtract(1, y), _log_at_least(F, F.subtract(1, x)))
-    return _reduced(F, _weighted(F, F.negative(F.add(hit, miss)), weight), reduction)
-
-
-def _bce_backward(F: Any, g: Any, x: Any, y: Any, weight: Any, reduction: str) -> Any:
-    spread = F.maximum(F.multiply(F.subtract(1, x), x), 1e-12)
-    return _spread(F, g, _weighted(F, F.divide(F.subtract(x, y), spread), weight), reduction)
-
-
-def _bce_target_backward(F: Any, g: Any, x: Any, weight: Any, reduction: str) -> Any:
-    slope = F.subtract(_log_at_least(F, F.subtract(1, x)), _log_at_least(F, x))
-    return _spread(F, g, _weighted(F, slope, weight), reduction)
-
-
-def _bce_rule(F: Any, g: Any, input: Any, target: Any, weight: Any, reduction: str, needs: tuple[bool, ...]) -> tuple:
-    return (
-        F.binary_cross_entropy_backward(g, input, target, weight, reduction) if needs[0] else None,
-        _bce_target_backward(F, g, input, weight, reduction) if needs[1] else None,
-        None,
-    )
-
-
-def _bce_logits(F: Any, x: Any, y: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
-    rest = F.multiply(F.subtract(1, y), x)
-    log_part = F.negative(F.log_sigmoid(x))
-    if pos_weight is not None:
-        log_part = F.multiply(log_part, F.add(F.multiply(F.subtract(pos_weight, 1), y), 1))
-    return _reduced(F, _weighted(F, F.add(rest, log_part), weight), reduction)
-
-
-def _bce_logits_backward(F: Any, g: Any, x: Any, y: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
-    if pos_weight is None:
-        slope = F.subtract(F.sigmoid(x), y)
-    else:
-        hits = F.multiply(pos_weight, y)
-        slope = F.subtract(F.multiply(F.subtract(F.add(hits, 1), y), F.sigmoid(x)), hits)
-    return _spread(F, g, _weighted(F, slope, weight), reduction)
-
-
-def _bce_logits_target_backward(F: Any, g: Any, x: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
-    slope = F.negative(x)
-    if pos_weight is not None:
-        slope = F.subtract(slope, F.multiply(F.subtract(pos_weight, 1), F.log_sigmoid(x)))
-    return _spread(F, g, _weighted(F, slope, weight), reduction)
-
-
-def _bce_logits_rule(
-    F: Any, g: Any, input: Any, target: Any, weight: Any, pos_weight: Any, reduction: str, needs: tuple[bool, ...]
-) -> tuple:
-    return (
-        F.binary_cross_entropy_with_logits_backward(g, input, target, weight, pos_weight, reduction)
-        if needs[0]
-        else None,
-        _bce_logits_target_backward(F, g, input, weight, pos_weight, reduction) if needs[1] else None,
-        None,
-        None,
-    )
-
-
-_WEIGHTED = (*_PAIR, "weight")
-_LOGITS = (*_WEIGHTED, "pos_weight")
-Op("binary_cross_entropy_backward", ("g", *_WEIGHTED, "reduction"), tensors=("g", *_WEIGHTED), forward=_bce_backward)
-Op(
-    "binary_cross_entropy_with_logits_backward",
-    ("g", *_LOGITS, "reduction"),
-    tensors=("g", *_LOGITS),
-    forward=_bce_logits_backward,
-)
-BCE = Op("binary_cross_entropy", (*_WEIGHTED, "reduction"), tensors=_WEIGHTED, forward=_bce, joint=_bce_rule)
-BCE_LOGITS = Op(
-    "binary_cross_entropy_with_logits",
-    (*_LOGITS, "reduction"),
-    tensors=_LOGITS,
-    forward=_bce_logits,
-    joint=_bce_logits_rule,
-)
 
 
 # ---- public functions ------------------------------------------------------------------------------------------------
@@ -225,7 +133,7 @@ def _pair_samples(make: Any) -> Iterable[Sample]:
     yield Sample(make(), make())
 
 
-def _pair_errors() -> Iterable[Sample]:
+def pair_errors() -> Iterable[Sample]:
     import numpy as np
 
     yield Sample(
@@ -271,7 +179,7 @@ def _compared(
     return op(input, target, *attributes, reduction)
 
 
-@declare_functional(op=MSE, samples=_pair_samples, errors=_pair_errors)
+@declare_functional(op=MSE, samples=_pair_samples, errors=pair_errors)
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -291,7 +199,7 @@ def mse_loss(
     return weighted.sum() / weight.sum() if reduction == "mean" else reduce_loss(weighted, reduction)
 
 
-@declare_functional(op=SMOOTH_L1, samples=_pair_samples, errors=_pair_errors)
+@declare_functional(op=SMOOTH_L1, samples=_pair_samples, errors=pair_errors)
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -308,7 +216,7 @@ def smooth_l1_loss(
     return _compared(SMOOTH_L1, "smooth_l1_cpu", input, target, (size_average, reduce), reduction, float(beta))
 
 
-@declare_functional(op=HUBER, samples=_pair_samples, errors=_pair_errors)
+@declare_functional(op=HUBER, samples=_pair_samples, errors=pair_errors)
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -321,7 +229,7 @@ def huber_loss(
     return losses.sum() / weight.sum() if reduction == "mean" else reduce_loss(losses, reduction)
 
 
-@declare_functional(samples=_pair_samples, errors=_pair_errors, differentiable=True)
+@declare_functional(samples=_pair_samples, errors=pair_errors, differentiable=True)
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -341,109 +249,12 @@ def l1_loss(
     return losses.sum() / weight.sum() if reduction == "mean" else reduce_loss(losses, reduction)
 
 
-def _probability_samples(make: Any) -> Iterable[Sample]:
-    def chances(*shape: int) -> Any:
-        return 1 / (1 + abs(make(*shape)))
-
-    for reduction in ("mean", "sum", "none"):
-        yield Sample(chances(3, 4) * 0.9, chances(3, 4), reduction=reduction)
-
-
-def _bce_errors() -> Iterable[Sample]:
-    import numpy as np
-
-    half = np.full((4, 6), 0.5, np.float32)
-    yield Sample(half * 3, half, error=(RuntimeError, "all elements of input should be between 0 and 1"))
-    yield Sample(half, half[:, :5], error=(ValueError, "Using a target size (torch.Size([4, 5])) that is different"))
-    yield Sample(half, half.astype(np.float64), error=(RuntimeError, "Found dtype Double but expected Float"))
-
-
-@declare_functional(op=BCE, samples=_probability_samples, errors=_bce_errors)
-def binary_cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Returns -(y log x + (1 - y) log(1 - x)) for probabilities x, logarithms at least -100, weighted and reduced."""
-    reduction = legacy_reduction(size_average, reduce, reduction)
-    for argument, x in (("input", input), ("target", target)):
-        if not isinstance(x, Tensor):
-            raise argument_error("binary_cross_entropy", argument, "Tensor", x)
-    check_reduction(reduction)
-    if shape_of(input) != shape_of(target):
-        raise ValueError(
-            f"Using a target size (torch.Size({list(shape_of(target))})) that is different to the input size "
-            f"(torch.Size({list(shape_of(input))})) is deprecated. Please ensure they have the same size."
-        )
-    expected = input._kind.dtype
-    if target._kind.dtype is not expected:
-        raise RuntimeError(
-            f"Found dtype {scalar_type_name(target._kind.dtype)} but expected {scalar_type_name(expected)}"
-        )
-    _check_probabilities(input)
-    if weight is not None:
-        weight = TENSOR_SPACE.broadcast_to(weight, broadcast_shapes(shape_of(weight), shape_of(target)))
-    return BCE(input, target, weight, reduction)
-
-
-def _check_probabilities(input: Tensor) -> None:
-    F, array = input._kind.F, array_of(input)
-    if input._kind.engine.is_tracing(array) or not math.prod(shape_of(input)):
-        return
-    outside = F.bitwise_or(F.less(array, 0), F.less(1, array))
-    if bool(F.to_numpy(F.max(outside, None, False))):
-        raise RuntimeError("all elements of input should be between 0 and 1")
-
-
-def _logit_samples(make: Any) -> Iterable[Sample]:
+def logit_samples(make: Any) -> Iterable[Sample]:
     for reduction in ("mean", "sum", "none"):
         yield Sample(make(3, 4), abs(make(3, 4)), reduction=reduction)
 
 
-def _logit_errors() -> Iterable[Sample]:
-    import numpy as np
-
-    words = "Target size (torch.Size([4, 5])) must be the same as input size (torch.Size([4, 6]))"
-    yield Sample(np.ones((4, 6)), np.ones((4, 5)), error=(ValueError, words))
-
-
-@declare_functional(op=BCE_LOGITS, samples=_logit_samples, errors=_logit_errors)
-def binary_cross_entropy_with_logits(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    pos_weight: Tensor | None = None,
-) -> Tensor:
-    """Returns the binary cross entropy of sigmoid(input), stable for large inputs; `pos_weight` weighs the positives."""
-    reduction = legacy_reduction(size_average, reduce, reduction)
-    for argument, x in (("input", input), ("target", target)):
-        if not isinstance(x, Tensor):
-            raise argument_error("binary_cross_entropy_with_logits", argument, "Tensor", x)
-    check_reduction(reduction)
-    size = shape_of(input)
-    if size != shape_of(target):
-        raise ValueError(
-            f"Target size (torch.Size({list(shape_of(target))})) must be the same as input size (torch.Size({list(size)}))"
-        )
-    if not target._kind.dtype.is_floating_point:
-        names = scalar_type_name(input._kind.dtype), scalar_type_name(target._kind.dtype)
-        raise RuntimeError(f"result type {names[0]} can't be cast to the desired output type {names[1]}")
-    common = promote_types(input._kind.dtype, target._kind.dtype)
-    for extra in (weight, pos_weight):
-        if extra is not None:
-            broadcast_shapes(size, shape_of(extra))
-            common = promote_types(common, extra._kind.dtype)
-    spread = [None if x is None else convert(x, common) for x in (input, target, weight, pos_weight)]
-    return BCE_LOGITS(*spread, reduction)
-
-
-@declare_functional(samples=_logit_samples, differentiable=True)
+@declare_functional(samples=logit_samples, differentiable=True)
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -468,7 +279,7 @@ def kl_div(
     return reduce_loss(losses, reduction)
 
 
-@declare_functional(samples=_logit_samples, differentiable=True)
+@declare_functional(samples=logit_samples, differentiable=True)
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -528,42 +339,3 @@ def gaussian_nll_loss(
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
     return reduce_loss(losses, reduction)
-
-
-def _sign_samples(make: Any) -> Iterable[Sample]:
-    import numpy as np
-
-    for reduction in ("mean", "sum", "none"):
-        yield Sample(make(3, 4), np.sign(make(3, 4)), reduction=reduction)
-
-
-def _soft_margin(F: Any, x: Any, y: Any, reduction: str) -> Any:
-    return _reduced(F, F.negative(F.log_sigmoid(F.multiply(x, y))), reduction)
-
-
-def _soft_margin_back(F: Any, g: Any, input: Any, target: Any, reduction: str) -> Any:
-    slope = F.negative(F.multiply(target, F.sigmoid(F.negative(F.multiply(input, target)))))
-    return _spread(F, g, slope, reduction)
-
-
-SOFT_MARGIN = Op(
-    "soft_margin_loss", (*_PAIR, "reduction"), tensors=_PAIR, forward=_soft_margin, rules={"input": _soft_margin_back}
-)
-
-
-@declare_functional(op=SOFT_MARGIN, samples=_sign_samples, errors=_pair_errors)
-def soft_margin_loss(
-    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
-) -> Tensor:
-    """Returns log(1 + exp(-y x)) for labels y of 1 and -1, reduced."""
-    reduction = legacy_reduction(size_average, reduce, reduction)
-    check_reduction(reduction)
-    if target._node is not None:
-        raise RuntimeError(
-            "The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. This input cannot have "
-            "requires_grad True."
-        )
-    shape = broadcast_shapes(shape_of(input), shape_of(target))
-    common = promote_types(input._kind.dtype, target._kind.dtype)
-    input, target = (convert(TENSOR_SPACE.broadcast_to(x, shape), common) for x in (input, target))
-    return SOFT_MARGIN(input, target, reduction)

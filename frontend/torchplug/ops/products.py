@@ -17,7 +17,7 @@ from torchplug._core.op import TENSOR_SPACE, Op, device_error, record
 from torchplug._core.tensor import Tensor, array_of, new, shape_of
 from torchplug_spec import DType
 
-__all__ = ["bmm", "dot", "inner", "matmul", "mm", "mv", "outer", "vdot"]
+__all__ = ["bmm", "dot", "matmul", "mm", "mv"]
 
 Shape = tuple[int, ...]
 
@@ -54,10 +54,6 @@ def _vm(F: Any, x: Any, y: Any) -> Any:
     return F.reshape(F.matmul(F.reshape(x, (1, rows)), y), (columns,))
 
 
-def _outer(F: Any, x: Any, y: Any) -> Any:
-    return F.multiply(F.reshape(x, (x.shape[0], 1)), F.reshape(y, (1, y.shape[0])))
-
-
 def _matmul_back_other(F: Any, g: Any, input: Any, other_shape: Shape) -> Any:
     if len(other_shape) > 2:
         return F.unbroadcast(F.matmul(F.adjoint(input), g), other_shape)
@@ -66,39 +62,31 @@ def _matmul_back_other(F: Any, g: Any, input: Any, other_shape: Shape) -> Any:
     return F.mm(F.adjoint(F.reshape(input, (rows, input.shape[-1]))), F.reshape(g, (rows, g.shape[-1])))
 
 
-_PAIR = ("input", "other")
+PAIR = ("input", "other")
 
-MM = Op("mm", _PAIR, tensors=_PAIR, forward=lambda F, x, y: F.matmul(x, y), rules={
+MM = Op("mm", PAIR, tensors=PAIR, forward=lambda F, x, y: F.matmul(x, y), rules={
     "input": lambda F, g, other: F.mm(g, F.adjoint(other)),
     "other": lambda F, g, input: F.mm(F.adjoint(input), g),
 })  # fmt: skip
-BMM = Op("bmm", _PAIR, tensors=_PAIR, forward=lambda F, x, y: F.matmul(x, y), rules={
+BMM = Op("bmm", PAIR, tensors=PAIR, forward=lambda F, x, y: F.matmul(x, y), rules={
     "input": lambda F, g, other: F.bmm(g, F.adjoint(other)),
     "other": lambda F, g, input: F.bmm(F.adjoint(input), g),
 })  # fmt: skip
-MATMUL = Op("matmul", _PAIR, tensors=_PAIR, node="UnsafeViewBackward0", rules={
+MATMUL = Op("matmul", PAIR, tensors=PAIR, node="UnsafeViewBackward0", rules={
     "input": lambda F, g, other, input_shape: F.unbroadcast(F.matmul(g, F.adjoint(other)), input_shape),
     "other": _matmul_back_other,
 })  # fmt: skip
-DOT = Op("dot", _PAIR, tensors=_PAIR, forward=_dot, rules={
+DOT = Op("dot", PAIR, tensors=PAIR, forward=_dot, rules={
     "input": lambda F, g, other: F.multiply(F.conj_of(other), g),
     "other": lambda F, g, input: F.multiply(F.conj_of(input), g),
 })  # fmt: skip
-VDOT = Op("vdot", _PAIR, tensors=_PAIR, forward=lambda F, x, y: F.dot(F.conj_of(x), y), rules={
-    "input": lambda F, g, other: F.multiply(other, F.conj_of(g)),
-    "other": lambda F, g, input: F.multiply(input, g),
-})  # fmt: skip
-MV = Op("mv", _PAIR, tensors=_PAIR, forward=_mv, rules={
+MV = Op("mv", PAIR, tensors=PAIR, forward=_mv, rules={
     "input": lambda F, g, other: F.outer(g, F.conj_of(other)),
     "other": lambda F, g, input: F.mv(F.adjoint(input), g),
 })  # fmt: skip
-VM = Op("vm", _PAIR, tensors=_PAIR, forward=_vm, node="SqueezeBackward4", rules={
+VM = Op("vm", PAIR, tensors=PAIR, forward=_vm, node="SqueezeBackward4", rules={
     "input": lambda F, g, other: F.mv(F.conj_of(other), g),
     "other": lambda F, g, input: F.outer(F.conj_of(input), g),
-})  # fmt: skip
-OUTER = Op("outer", _PAIR, tensors=_PAIR, forward=_outer, node="MulBackward0", rules={
-    "input": lambda F, g, other: F.mv(g, F.conj_of(other)),
-    "other": lambda F, g, input: F.vm(F.conj_of(input), g),
 })  # fmt: skip
 
 
@@ -393,7 +381,7 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     return result if out is None else write_out(out, result, "mv")
 
 
-def _dot_errors() -> Iterable[Sample]:
+def dot_errors() -> Iterable[Sample]:
     yield Sample(
         zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "1D tensors expected, but got 2D and 1D tensors")
     )
@@ -409,7 +397,7 @@ def _dot_errors() -> Iterable[Sample]:
     )
 
 
-def _check_vectors(input: Tensor, other: Tensor) -> None:
+def check_vectors(input: Tensor, other: Tensor) -> None:
     a, b = shape_of(input), shape_of(other)
     if len(a) != 1 or len(b) != 1:
         raise RuntimeError(f"1D tensors expected, but got {len(a)}D and {len(b)}D tensors")
@@ -429,91 +417,12 @@ def _check_vectors(input: Tensor, other: Tensor) -> None:
 @declare(
     op=DOT,
     samples=lambda make: [Sample(make(4), make(4)), Sample(make(0), make(0))],
-    errors=_dot_errors,
+    errors=dot_errors,
     dtypes=("float", "complex", "int"),
 )
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the sum of the products of two vectors, as a 0-d tensor."""
     check_tensors("dot", input=input, tensor=tensor)
-    _check_vectors(input, tensor)
+    check_vectors(input, tensor)
     result = product(DOT, input, tensor)
     return result if out is None else write_out(out, result, "dot")
-
-
-@declare(
-    op=VDOT, samples=lambda make: [Sample(make(4), make(4))], errors=_dot_errors, dtypes=("float", "complex", "int")
-)
-def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Returns the dot product of two vectors, the first conjugated."""
-    check_tensors("vdot", input=input, other=other)
-    _check_vectors(input, other)
-    result = product(VDOT, input, other)
-    return result if out is None else write_out(out, result, "vdot")
-
-
-def _outer_errors() -> Iterable[Sample]:
-    yield Sample(
-        zeros_sample(2, 3), zeros_sample(4), error=(RuntimeError, "outer: Expected 1-D argument self, but got 2-D")
-    )
-    yield Sample(
-        zeros_sample(3), zeros_sample(4, 5), error=(RuntimeError, "outer: Expected 1-D argument vec2, but got 2-D")
-    )
-
-
-@declare(
-    op=OUTER,
-    samples=lambda make: [Sample(make(3), make(4))],
-    errors=_outer_errors,
-    dtypes=("float", "complex", "int"),
-    aliases=("ger",),
-)
-def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Returns the matrix of all products of the elements of two vectors."""
-    check_tensors("outer", input=input, vec2=vec2)
-    for name, x in (("self", input), ("vec2", vec2)):
-        if len(shape_of(x)) != 1:
-            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {len(shape_of(x))}-D")
-    if input._kind is vec2._kind:
-        result = product(OUTER, input, vec2)
-    else:
-        F = TENSOR_SPACE
-        from torchplug.ops.arithmetic import mul
-
-        result = mul(F.reshape(input, (*shape_of(input), 1)), F.reshape(vec2, (1, *shape_of(vec2))))
-    return result if out is None else write_out(out, result, "outer")
-
-
-def _inner_errors() -> Iterable[Sample]:
-    yield Sample(
-        zeros_sample(2, 3),
-        zeros_sample(4, 5),
-        error=(RuntimeError, "inner() the last dimension must match on both input tensors"),
-    )
-
-
-@declare(
-    samples=lambda make: [Sample(make(3), make(3)), Sample(make(2, 3), make(4, 3)), Sample(make(2, 3), make())],
-    errors=_inner_errors,
-    dtypes=("float", "complex", "int"),
-    differentiable=True,
-)
-def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Returns the sums of products over the last dimensions, for every pair of rows; 0-d factors multiply."""
-    check_tensors("inner", input=input, other=other)
-    a, b = shape_of(input), shape_of(other)
-    if not a or not b:
-        from torchplug.ops.arithmetic import mul
-
-        result = mul(input, other)
-    elif a[-1] != b[-1]:
-        raise RuntimeError(
-            f"inner() the last dimension must match on both input tensors but got shapes {list(a)} and {list(b)}"
-        )
-    elif len(a) == len(b) == 1:
-        result = dot(input, other)
-    else:
-        F = TENSOR_SPACE
-        rows = F.reshape(other, (math.prod(b[:-1]), b[-1]))
-        left = F.reshape(input, (math.prod(a[:-1]), a[-1]))
-        result = F.reshape(mm(left, F.permute_dims(rows, (1, 0))), (*a[:-1], *b[:-1]))
-    return result if out is None else write_out(out, result, "inner")
