@@ -150,7 +150,7 @@ def unpack_error(node: Node | None, source: Tensor, position: int, now: int, exp
 
     type_name = tensor_type_name(source._kind.dtype)
     where = (
-        f", which is output {position} of {source._node.name() if type(source._node) is Node else 'AccumulateGrad'},"
+        f", which is output {position} of {source._node.name().rpartition('Backward')[0] if type(source._node) is Node else 'AccumulateGrad'},"
         if source._node is not None
         else ""
     )
@@ -158,5 +158,5 @@ def unpack_error(node: Node | None, source: Tensor, position: int, now: int, exp
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[torch.{type_name} {list(shape_of(source))}]{where} is at version {now}; expected version {expected} instead. "
         "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-        "torch.autograd.set_detect_anomaly(True)."
+        "torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )

@@ -66,22 +66,22 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.n
     return values.copy() if copy else values
 
 
-def _scalar(self: Tensor, what: str) -> Any:
+def _scalar(self: Tensor) -> Any:
     if self.numel() != 1:
-        raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        raise ValueError("only one element tensors can be converted to Python scalars")
     return item(self)
 
 
 def __float__(self: Tensor) -> float:
-    return float(_scalar(self, "float"))
+    return float(_scalar(self))
 
 
 def __int__(self: Tensor) -> int:
-    return int(_scalar(self, "int"))
+    return int(_scalar(self))
 
 
 def __complex__(self: Tensor) -> complex:
-    return complex(_scalar(self, "complex"))
+    return complex(_scalar(self))
 
 
 def __bool__(self: Tensor) -> bool:

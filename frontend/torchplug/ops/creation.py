@@ -64,7 +64,14 @@ def finish(array: Any, kind: Kind, requires_grad: bool = False) -> Tensor:
     out = wrap(array, kind)
     if modes.inference.get():
         out._inference = True
-    return out.requires_grad_() if requires_grad else out
+    return as_leaf(out) if requires_grad else out
+
+
+def as_leaf(made: Tensor) -> Tensor:
+    """Returns a tensor just made, as a leaf that requires grad; RuntimeError for types without gradients."""
+    if not (made._kind.dtype.is_floating_point or made._kind.dtype.is_complex):
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    return made.requires_grad_()
 
 
 def size_argument(sizes: tuple, name: str = "") -> tuple[int, ...]:
@@ -259,7 +266,7 @@ def empty_strided(
     size, stride = as_shape((size,)), as_shape((stride,))
     reach = 1 + sum((length - 1) * step for length, step in zip(size, stride, strict=True)) if 0 not in size else 0
     view = zeros(reach, dtype=dtype, device=device).as_strided(size, stride)
-    return view.requires_grad_() if requires_grad else view
+    return as_leaf(view) if requires_grad else view
 
 
 def _range_samples(make: Any) -> Iterable[Sample]:

@@ -44,9 +44,9 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     check_writable(self, records)
     shape = shape_of(self)
     source_shape = shape_of(src)
-    if source_shape != shape and broadcast_shapes(source_shape, shape) != shape:
+    if source_shape != shape and broadcast_shapes(shape, source_shape) != shape:
         raise RuntimeError(
-            f"output with shape {list(shape)} doesn't match the broadcast shape {list(broadcast_shapes(source_shape, shape))}"
+            f"output with shape {list(shape)} doesn't match the broadcast shape {list(broadcast_shapes(shape, source_shape))}"
         )
     if src._kind is not self._kind:
         src = _like(src, self)

@@ -12,7 +12,7 @@ from torchplug._core.modes import default_dtype
 from torchplug._core.numbers import stored
 from torchplug._core.promotion import promote_types, scalar_dtype
 from torchplug._core.tensor import Tensor, alias, cell_of, shape_of
-from torchplug.ops.creation import finish, kind_for
+from torchplug.ops.creation import as_leaf, finish, kind_for
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
@@ -41,7 +41,7 @@ def tensor(
         copied = (
             data.detach().to(dtype=dtype or data._kind.dtype, device=data.device if device is None else device).clone()
         )
-        return copied.requires_grad_() if requires_grad else copied
+        return as_leaf(copied) if requires_grad else copied
     values, found = _host_values(data, dtype)
     kind = kind_for(dtype or found, device)
     array = kind.F.from_numpy(_converted(values, kind.dtype, copy=True), kind.native_device)
@@ -83,7 +83,7 @@ def _host_values(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
 
 def _number(value: Any, dtype: DType | None) -> np.ndarray:
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
-        raise RuntimeError("Overflow when unpacking long long")
+        raise ValueError("Overflow when unpacking long long")
     if dtype is not None and dtype.kind in ("int", "uint") and not isinstance(value, complex):
         value = stored(value, dtype, dtype.name)
     return np.asarray(value)
@@ -108,7 +108,7 @@ def _sequence(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
     try:
         return np.array(flat, dtype=layout).reshape(shape), found
     except OverflowError:
-        raise RuntimeError("Overflow when unpacking long long") from None
+        raise ValueError("Overflow when unpacking long long") from None
 
 
 def _nested_shape(data: Any) -> tuple[int, ...]:
@@ -219,7 +219,7 @@ def asarray(
         out = out.detach().clone()
     elif copy is False and not isinstance(obj, (Tensor, np.ndarray)):
         raise ValueError("can't alias arbitrary sequence into a tensor.")
-    return out.requires_grad_() if requires_grad else out
+    return as_leaf(out) if requires_grad else out
 
 
 @declare(method=False)

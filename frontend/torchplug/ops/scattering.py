@@ -10,7 +10,7 @@ import numpy as np
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
-from torchplug._core.elementwise import broadcast_shapes
+from torchplug._core.elementwise import broadcast_shapes, convert
 from torchplug._core.host import host_array
 from torchplug._core.inplace import write_out
 from torchplug._core.naming import scalar_type_name
@@ -106,8 +106,10 @@ SCATTER_ADD = Op(
 
 
 def _checked_index(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Any, int]:
-    if index._kind.dtype is not dt.int64:
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index")
+    if index._kind.dtype is dt.int32:
+        index = convert(index, dt.int64)
+    elif index._kind.dtype is not dt.int64:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     size, shape = shape_of(input), shape_of(index)
     dim = wrap_dim(dim, len(size))
     if len(size or (1,)) != len(shape or (1,)):
@@ -346,7 +348,13 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     if index._kind.dtype is not dt.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {scalar_type_name(index._kind.dtype)}")
     flat = index if shape_of(index) else index.reshape(1)
-    return _given(gather_by(input.reshape(-1), [(0, flat)]).reshape(shape_of(index)), out, "take")
+    try:
+        taken = gather_by(input.reshape(-1), [(0, flat)])
+    except IndexError:
+        count, places = math.prod(shape_of(input)), host_array(flat)
+        wrong = places[(places < -count) | (places >= count)][0]
+        raise IndexError(f"out of range: tried to access index {wrong} on a tensor of {count} elements.") from None
+    return _given(taken.reshape(shape_of(index)), out, "take")
 
 
 @declare(samples=lambda make: [Sample(make(3, 4), np.array([[0, 2, 1, 1]]), 0)])
