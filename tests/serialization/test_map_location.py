@@ -78,7 +78,9 @@ def test_a_device_that_is_not_there_is_reported_as_pytorch_does():
         torch.load(_saved_on_cuda())
 
 
-@pytest.mark.parametrize("map_location", ["cpu", {"cuda:1": "cpu"}, lambda storage, location: storage], ids=["name", "table", "function"])
+@pytest.mark.parametrize(
+    "map_location", ["cpu", {"cuda:1": "cpu"}, lambda storage, location: storage], ids=["name", "table", "function"]
+)
 def test_tensors_saved_on_a_gpu_load_without_one(map_location):
     assert torch.load(_saved_on_cuda(), map_location=map_location)["x"].tolist() == [1, 1]
 
