@@ -12,6 +12,7 @@ from torchplug._core.inplace import inplace_twin, write_out
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import Op
 from torchplug._core.tensor import Tensor
+from torchplug_spec import dtypes as dt
 
 __all__ = ["celu", "elu", "gelu", "leaky_relu", "relu", "selu", "silu", "softplus", "threshold"]
 
@@ -335,6 +336,11 @@ def _bounds_error() -> Iterable[Sample]:
     import numpy as np
 
     yield Sample(np.ones(3), 1, 0, error=(ValueError, "min_val cannot be greater than max_val"))
+    yield Sample(np.ones(3, np.bool_), error=(RuntimeError, "Bool inputs not supported for hardtanh"))
+    yield Sample(np.ones(3, np.complex64), error=(NotImplementedError, "clamp is not supported for complex types"))
+    yield Sample(
+        np.ones(3, np.uint8), error=(RuntimeError, "cannot do hardtanh on an unsigned type with negative limits")
+    )
 
 
 @declare_functional(op=HARDTANH, samples=_sampled(-0.5, 0.7), errors=_bounds_error)
@@ -342,19 +348,27 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """Returns x limited to [min_val, max_val]; the gradient is 0 from the limits on."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    return run_activation(HARDTANH, "hardtanh_cpu", input, inplace, *_limits(input, min_val, max_val), integers=True)
+    return _bounded(input, min_val, max_val, inplace)
 
 
-def _limits(input: Any, low: float, high: float) -> tuple[float, float]:
-    if isinstance(input, Tensor) and not input._kind.inexact:
-        return int(low), int(high)
-    return low, high
+def _bounded(input: Tensor, low: float, high: float, inplace: bool) -> Tensor:
+    if isinstance(input, Tensor):
+        dtype = input._kind.dtype
+        if dtype is dt.bool_:
+            raise RuntimeError("Bool inputs not supported for hardtanh")
+        if dtype.is_complex:
+            raise NotImplementedError("clamp is not supported for complex types")
+        if not dtype.is_floating_point:
+            low, high = int(low), int(high)
+            if dtype.kind == "uint" and (low < 0 or high < 0):
+                raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
+    return run_activation(HARDTANH, "hardtanh_cpu", input, inplace, low, high, integers=True)
 
 
 @declare_functional(op=HARDTANH, samples=_samples)
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns min(max(x, 0), 6)."""
-    return run_activation(HARDTANH, "hardtanh_cpu", input, inplace, *_limits(input, 0.0, 6.0), integers=True)
+    return _bounded(input, 0.0, 6.0, inplace)
 
 
 @declare_functional(op=HARDSIGMOID, samples=_samples, errors=_long_error())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from torchplug._core.declare import Sample
 from torchplug._core.elementwise import unary
 from torchplug._core.kernels import composition
@@ -108,4 +110,6 @@ i0 = unary(
     floats=True,
     dtypes=("float",),
     samples=_samples,
+    refuse={"complex": "i0_vml_cpu"},
+    errors=lambda: [Sample(np.ones(2, np.complex64), error=(NotImplementedError, '"i0_vml_cpu" not implemented'))],
 )

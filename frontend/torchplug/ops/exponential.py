@@ -6,11 +6,14 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import binary, convert, need_tensor, promote, unary
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
 from torchplug._core.modes import default_dtype
+from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import Op
 from torchplug._core.promotion import result_type
 from torchplug._core.tensor import Tensor
@@ -253,10 +256,16 @@ def _logit_samples(make: Any) -> Iterable[Sample]:
     yield Sample(unit * 0.8 + 0.1, eps=0.2)
 
 
-@declare(op=LOGIT, samples=_logit_samples, inplace=True)
+def _logit_errors() -> Iterable[Sample]:
+    yield Sample(np.ones(2, np.complex64), error=(NotImplementedError, "not implemented for 'ComplexFloat'"))
+
+
+@declare(op=LOGIT, samples=_logit_samples, errors=_logit_errors, inplace=True)
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Returns log(input / (1 - input)); `eps` clamps the input to [eps, 1 - eps] first."""
     need_tensor("logit", input)
+    if input._kind.dtype.is_complex:
+        raise NotImplementedError(f"\"logit_cpu\" not implemented for '{scalar_type_name(input._kind.dtype)}'")
     if not input._kind.inexact:
         input = convert(input, default_dtype())
     result = LOGIT(input, eps)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import binary, broadcast_shapes, need_tensor, unary
 from torchplug._core.inplace import inplace_twin, write_out
@@ -74,8 +76,19 @@ def _unlike_whole(make: Any) -> Iterable[Sample]:
     yield Sample(make(2, 0))
 
 
-def _complex_refusal(name: str) -> dict[str, Any]:
-    return {"complex": NotImplementedError(f"{name} is not supported for complex inputs")}
+def _unrounded(name: str) -> dict[str, Any]:
+    """Returns what `unary` takes of a function that rounds: the types it refuses, and samples of those errors."""
+
+    def errors() -> Iterable[Sample]:
+        yield Sample(
+            np.ones(2, np.complex64), error=(NotImplementedError, f"{name} is not supported for complex inputs")
+        )
+        yield Sample(
+            np.ones(2, np.bool_), error=(NotImplementedError, f"\"{name}_vml_cpu\" not implemented for 'Bool'")
+        )
+
+    complex_error = NotImplementedError(f"{name} is not supported for complex inputs")
+    return {"refuse": {"complex": complex_error, "bool": f"{name}_vml_cpu"}, "errors": errors}
 
 
 def _abs_rule(F: Any, g: Any, input: Any) -> Any:
@@ -102,7 +115,7 @@ floor = unary(
     """Returns the largest integer that is not larger.""",
     dtypes=("float", "int"),
     samples=_unlike_whole,
-    refuse=_complex_refusal("floor"),
+    **_unrounded("floor"),
 )
 ceil = unary(
     "ceil",
@@ -110,7 +123,7 @@ ceil = unary(
     """Returns the smallest integer that is not smaller.""",
     dtypes=("float", "int"),
     samples=_unlike_whole,
-    refuse=_complex_refusal("ceil"),
+    **_unrounded("ceil"),
 )
 trunc = unary(
     "trunc",
@@ -119,7 +132,7 @@ trunc = unary(
     dtypes=("float", "int"),
     samples=_unlike_whole,
     aliases=("fix",),
-    refuse=_complex_refusal("trunc"),
+    **_unrounded("trunc"),
 )
 frac = unary(
     "frac", lambda F, g: g, """Returns what the integer part leaves, with the sign of the input.""", samples=_unlike_whole,
@@ -152,7 +165,7 @@ sgn = unary(
 )
 signbit = unary(
     "signbit", None, """Returns where the sign is negative, -0.0 included.""", result="bool", dtypes=("float", "int", "bool"),
-    inplace=False, refuse={"complex": RuntimeError("signbit is not implemented for complex tensors.")},
+    inplace=False, refuse={"complex": NotImplementedError("signbit is not implemented for complex tensors.")},
 )  # fmt: skip
 
 ROUND = Op("round", ("input",), tensors=("input",), rules={"input": zero_gradient})
@@ -187,8 +200,6 @@ def _round_samples(make: Any) -> Iterable[Sample]:
 
 
 def _round_errors() -> Iterable[Sample]:
-    import numpy as np
-
     yield Sample(np.ones(2, np.int64), decimals=1, error=(NotImplementedError, "not implemented for 'Long'"))
     yield Sample(np.ones(2, np.complex64), error=(NotImplementedError, "not implemented for 'ComplexFloat'"))
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from torchplug._core.declare import Sample
 from torchplug._core.elementwise import binary, unary
 from torchplug._core.kernels import composition
@@ -292,13 +294,24 @@ def _sinc_rule(F: Any, g: Any, input: Any) -> Any:
 sinc = unary(
     "sinc", _sinc_rule, """Returns sin(pi x) / (pi x), 1 at 0.""", floats=True, dtypes=("float", "int"),
 )  # fmt: skip
+
+
+def _no_angle(name: str) -> dict[str, Any]:
+    """Returns what `unary` takes of a function that refuses complex numbers, and a sample of that error."""
+    said = f"{name} is not supported for complex tensors."
+    errors = [Sample(np.ones(2, np.complex64), error=(RuntimeError, said))]
+    return {"refuse": {"complex": RuntimeError(said)}, "errors": lambda: errors}
+
+
 deg2rad = unary(
     "deg2rad", lambda F, g: F.multiply(g, math.pi / 180), """Returns degrees in radians.""", floats=True,
     forward=lambda F, x: F.multiply(x, math.pi / 180), dtypes=("float", "int"),
+    **_no_angle("deg2rad"),
 )  # fmt: skip
 rad2deg = unary(
     "rad2deg", lambda F, g: F.multiply(g, 180 / math.pi), """Returns radians in degrees.""", floats=True,
     forward=lambda F, x: F.multiply(x, 180 / math.pi), dtypes=("float", "int"),
+    **_no_angle("rad2deg"),
 )  # fmt: skip
 
 
