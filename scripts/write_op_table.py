@@ -1,4 +1,7 @@
-"""Writes docs/ops.md: every declared function, its kernel, and which engine has a kernel of its own for it."""
+"""Writes docs/ops.md: every declared function, its kernel, and which engine has a kernel of its own for it.
+
+With `--check` nothing is written; the exit status is 1 when the page is out of date.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,17 @@ sys.path[:0] = [str(ROOT / part) for part in ("frontend", "backends", "plugins")
 
 
 def main() -> None:
-    """Writes the table for the engines that load here."""
+    """Writes the page, or compares it."""
+    page = ROOT / "docs" / "ops.md"
+    text = table()
+    if "--check" not in sys.argv[1:]:
+        page.write_text(text)
+    elif page.read_text() != text:
+        sys.exit("docs/ops.md is out of date: run scripts/write_op_table.py")
+
+
+def table() -> str:
+    """Returns the table for the engines that load here."""
     import torchplug  # noqa: F401 -- fills the table of declarations
     from torchplug._core.declare import DECLARATIONS
     from torchplug._core.kind import engine_for
@@ -37,7 +50,7 @@ def main() -> None:
         lines.append(
             f"| `{name}` | {declared.family} | {' | '.join(facts)} | `{kernel}` | {' | '.join(own)} |".replace("``", "")
         )
-    (ROOT / "docs" / "ops.md").write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
