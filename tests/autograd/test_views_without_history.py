@@ -145,6 +145,28 @@ def written_without_recording(lib):
         return leaf.tolist(), (view * 2).tolist(), view.requires_grad
 
 
+def used_after_a_write_without_recording(lib):
+    leaf, view = unrecorded(lib)
+    with lib.no_grad():
+        leaf.mul_(2)
+    (view * leaf.view(2, 3)).sum().backward()
+
+
+def used_before_the_write_as_well(lib):
+    leaf, view = unrecorded(lib)
+    (view * 2).sum().backward()
+    with lib.no_grad():
+        leaf.mul_(2)
+    return view.grad_fn
+
+
+def used_after_a_write_through_data(lib):
+    leaf, view = unrecorded(lib)
+    leaf.data.mul_(2)
+    (view * leaf.view(2, 3)).sum().backward()
+    return leaf.grad
+
+
 def detached_in_place(lib):
     unrecorded(lib)[1].detach_()
 
@@ -206,6 +228,9 @@ PROGRAMS = [
     parameter,
     written_while_recording,
     written_without_recording,
+    used_after_a_write_without_recording,
+    used_before_the_write_as_well,
+    used_after_a_write_through_data,
     detached_in_place,
     made_in_inference_mode,
     base_that_requires_grad_later,

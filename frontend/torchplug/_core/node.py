@@ -14,7 +14,16 @@ from typing import Any
 from torchplug._core.hooks import NodeHooks, RemovableHandle
 from torchplug._core.tensor import Storage, Tensor
 
-__all__ = ["AccumulateGrad", "Node", "Output", "is_lost", "lost_place", "next_sequence_number", "unpack_error"]
+__all__ = [
+    "AccumulateGrad",
+    "Node",
+    "Output",
+    "check_unwritten",
+    "is_lost",
+    "lost_place",
+    "next_sequence_number",
+    "unpack_error",
+]
 
 next_sequence_number = itertools.count(1).__next__
 
@@ -87,9 +96,10 @@ class Output:
 class AccumulateGrad:
     """Where a leaf's gradient arrives; holds the leaf weakly, so a leaf and its node are no cycle."""
 
-    __slots__ = ("__weakref__", "hooks", "leaf", "metadata", "seq")
+    __slots__ = ("__weakref__", "hooks", "leaf", "memory", "metadata", "seq")
     edges: tuple = ()
     next_functions: tuple = ()
+    memory: tuple[Storage, int] | None
 
     def __init__(self, leaf: Tensor) -> None:
         self.leaf: Callable[[], Tensor | None] = weakref.ref(leaf)
@@ -117,11 +127,26 @@ class AccumulateGrad:
         return f"<AccumulateGrad object at {id(self):#x}>"
 
 
-def lost_place() -> AccumulateGrad:
-    """Returns the place of a view that requires grad as its base does but has no history: gradients end there."""
-    place = object.__new__(AccumulateGrad)
+def lost_place(memory: Storage | None = None) -> AccumulateGrad:
+    """Returns the place of a view that requires grad as its base does but has no history: gradients end there.
+
+    `memory` is that of a view made under no_grad, which may not be used any more once it was written.
+    """
+    place: AccumulateGrad = object.__new__(AccumulateGrad)
     place.leaf, place.hooks, place.seq = _no_leaf, None, 0
+    place.memory = None if memory is None else (memory, memory.version)
     return place
+
+
+def check_unwritten(place: AccumulateGrad) -> None:
+    """Raises PyTorch's error for the use of a view made under no_grad whose memory was written since."""
+    if is_lost(place) and place.memory is not None and place.memory[0].version != place.memory[1]:
+        raise RuntimeError(
+            "A view was created in no_grad mode and its base or another view of its base has been modified inplace with "
+            "grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
+            "code by moving both the view and the inplace either both inside the no_grad block (if you don't want the "
+            "inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+        )
 
 
 def is_lost(place: Any) -> bool:

@@ -417,7 +417,7 @@ class ViewOp(Op):
                 self.attach(x, out, args)
             elif out._view.base is not None:
                 out._view.meta = "no_grad"
-                out._node = lost_place()
+                out._node = lost_place(out._cell)
         return out
 
     def attach(self, x: Tensor, out: Tensor, args: tuple) -> None:

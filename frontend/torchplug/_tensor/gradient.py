@@ -7,7 +7,7 @@ from typing import Any
 from torchplug._core import modes
 from torchplug._core.hooks import NodeHooks, RemovableHandle
 from torchplug._core.naming import c_name, scalar_type_name
-from torchplug._core.node import AccumulateGrad, Output, is_lost, lost_place
+from torchplug._core.node import AccumulateGrad, Output, check_unwritten, is_lost, lost_place
 from torchplug._core.tensor import Tensor, alias, geometry_of, shape_of
 
 __all__: list[str] = []
@@ -70,7 +70,10 @@ def _is_leaf(self: Tensor) -> bool:
 def _grad_fn(self: Tensor) -> Any:
     """The node that made this tensor; None for leaves."""
     node = self._node
-    if node is None or type(node) is AccumulateGrad:
+    if node is None:
+        return None
+    if type(node) is AccumulateGrad:
+        check_unwritten(node)
         return None
     return node.node if type(node) is Output else node
 

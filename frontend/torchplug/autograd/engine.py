@@ -12,7 +12,16 @@ from typing import Any
 
 from torchplug._core import modes
 from torchplug._core.anomaly import check_finite, explain
-from torchplug._core.node import FREED, FREED_MESSAGE, AccumulateGrad, Node, Output, is_lost, unpack_error
+from torchplug._core.node import (
+    FREED,
+    FREED_MESSAGE,
+    AccumulateGrad,
+    Node,
+    Output,
+    check_unwritten,
+    is_lost,
+    unpack_error,
+)
 from torchplug._core.op import IDENTITY, TENSOR_SPACE
 from torchplug._core.tensor import Tensor, array_of, wrap
 
@@ -72,6 +81,7 @@ class GraphTask:
         waiting = self.pending.get(node)
         if waiting is None:
             if is_lost(node):
+                check_unwritten(node)
                 return
             count = len(node.outputs) if type(node) is Node and node.outputs is not None else 1
             waiting = self.pending[node] = [None] * count
