@@ -19,6 +19,10 @@ class StridedMemory:
         """Returns a copy in order "C", or "K" (that of the strides)."""
         return self.xp.array(x, order=order)
 
+    @kernel("slice")
+    def sliced(self, x: Array, key: tuple[Any, ...]) -> Array:
+        return x[(*key, ...)]  # the Ellipsis keeps a 0-d result an array
+
     @kernel("own")
     def own(self, x: Array) -> Array:
         out = self.xp.asanyarray(x)

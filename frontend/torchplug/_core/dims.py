@@ -56,7 +56,10 @@ def as_shape(sizes: Sequence[Any]) -> tuple[int, ...]:
         sizes = sizes[0]
     elif len(sizes) == 1 and getattr(sizes[0], "ndim", None):
         sizes = sizes[0]
-    return tuple(size if type(size) is int else _as_int(size, "size") for size in sizes)
+    for size in sizes:
+        if type(size) is not int:
+            return tuple([_as_int(size, "size") for size in sizes])
+    return tuple(sizes)
 
 
 def infer_shape(shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, ...]:

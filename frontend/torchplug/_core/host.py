@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from torchplug._core.mirror import HOST
-from torchplug._core.tensor import Tensor, array_of, strided_view
+from torchplug._core.tensor import Tensor, array_of
 from torchplug._core.tracing import current_trace, user_line
 
 __all__ = ["host_array"]
@@ -18,7 +18,7 @@ def host_array(self: Tensor) -> np.ndarray:
     if cell is not None and not kind.mutable and cell.array is None:
         view = cell.mirror
         for lens, args in self._view.chain if self._view is not None else ():
-            view = strided_view(HOST, view, lens, args)
+            view = lens.view(HOST, view, *args)
         return view
     array = array_of(self)
     trace = current_trace()

@@ -33,6 +33,18 @@ class Lens:
         """Returns size, stride and offset of the view of a parent with the geometry `parent`."""
         raise NotImplementedError
 
+    def view(self, F: Any, x: Any, *args: Any) -> Any:
+        """Returns the view of a strided array: the library's own, or one with the strides that PyTorch gives it."""
+        return self.get(F, x, *args) if self.native else self._restrided(F, x, args)
+
+    def get(self, F: Any, x: Any, *args: Any) -> Any:
+        """Returns the elements of the view, of any array."""
+        raise NotImplementedError
+
+    def _restrided(self, F: Any, x: Any, args: tuple) -> Any:
+        flat, offset = F.storage_of(x)
+        return F.as_strided(flat, *self.geometry((tuple(x.shape), F.strides_of(x), offset), *args))
+
     def __repr__(self) -> str:
         return f"<lens {self.name}>"
 
@@ -43,6 +55,10 @@ class Lens:
 class _Index(Lens):
     def geometry(self, parent: Geometry, key: tuple) -> Geometry:
         return geo.index(parent, key)
+
+    def view(self, F: Any, x: Any, key: tuple) -> Any:
+        # The library gives a new dimension another stride than PyTorch.
+        return self._restrided(F, x, (key,)) if None in key else F.slice(x, key)
 
     def get(self, F: Any, x: Any, key: tuple) -> Any:
         return F.slice(x, key)
@@ -80,6 +96,11 @@ class _Reshape(Lens):
     # computed by the core, because a library may judge odd cases (length 1, stride 0) otherwise.
     def geometry(self, parent: Geometry, shape: Shape) -> Geometry:
         return geo.reshape(parent, shape)
+
+    def view(self, F: Any, x: Any, *args: Any) -> Any:
+        if 1 in x.shape or not F.reshapes_in_place(x):
+            return self._restrided(F, x, args)
+        return F.reshape(x, args[0])
 
     def get(self, F: Any, x: Any, shape: Shape) -> Any:
         return F.reshape(x, shape)

@@ -70,8 +70,4 @@ class _HostNamespace:
         return x.view(dtype.numpy)
 
 
-class _HostKind:
-    F: Any = _HostNamespace
-
-
-HOST: Any = _HostKind()
+HOST: Any = _HostNamespace

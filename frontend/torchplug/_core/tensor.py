@@ -26,7 +26,6 @@ __all__ = [
     "laid_out",
     "make_view",
     "memory_order",
-    "strided_view",
     "strides_of",
     "wrap",
     "write",
@@ -243,7 +242,7 @@ def make_view(x: Tensor, lens: Any, args: tuple, dtype: Any = None) -> Tensor:
         # A detached alias (every Parameter is one) begins a history of its own: it is the base of its views.
         view._view = View(x if old.base is None else old.base, old.chain + step, old.counter, old.meta)
     if kind.mutable:
-        view._array = strided_view(kind, x._array, lens, args)
+        view._array = lens.view(kind.F, x._array, *args)
     else:
         view._array = None
         view._geometry = lens.geometry(geometry_of(x), *args)
@@ -262,19 +261,6 @@ def _typed_prefix(chain: Chain) -> int:
         if lens in (lenses.VIEW_AS_REAL, lenses.VIEW_AS_COMPLEX, lenses.REINTERPRET):
             keep = place + 1
     return keep
-
-
-def strided_view(kind: Kind, array: Any, lens: Any, args: tuple) -> Any:
-    """Returns the view of a strided array through a lens."""
-    F = kind.F
-    if (lens is lenses.RESHAPE or lens is lenses.INSERT) and (1 in array.shape or not F.reshapes_in_place(array)):
-        flat, offset = F.storage_of(array)
-        return F.as_strided(flat, *lens.geometry((tuple(array.shape), F.strides_of(array), offset), *args))
-    if lens.native and not (lens is lenses.INDEX and None in args[0]):
-        return lens.get(F, array, *args)
-    # The library has no such view, or (a new dimension) gives it a stride that PyTorch does not.
-    flat, offset = F.storage_of(array)
-    return F.as_strided(flat, *lens.geometry((tuple(array.shape), F.strides_of(array), offset), *args))
 
 
 def alias(x: Tensor, counts: bool = True) -> Tensor:
@@ -396,5 +382,5 @@ def _write_mirror(cell: Storage, view: View | None, host: Any) -> None:
         cell.forget()
     target = cell.mirror
     for lens, args in view.chain if view is not None else ():
-        target = strided_view(HOST, target, lens, args)
+        target = lens.view(HOST, target, *args)
     target[...] = host
