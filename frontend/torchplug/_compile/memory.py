@@ -64,14 +64,20 @@ def _grad_of(tensor: Tensor) -> Any:
         return _UNSET
 
 
+def _with_subclasses(kind: type) -> set[type]:
+    children: list[type] = type.__subclasses__(kind)
+    return {kind}.union(*map(_with_subclasses, children))
+
+
 class Snapshot:
     """All tensors of an engine at one moment, with what each held."""
 
     def __init__(self, engine: Any) -> None:
         self.tensors: list[tuple[Tensor, Any, Any, Any, Any, Any, Any]] = []
         self.cells: dict[int, tuple[Storage, Any, Any, int, list]] = {}
+        kinds = _with_subclasses(Tensor)
         for found in gc.get_objects():
-            if issubclass(type(found), Tensor):  # isinstance would run the `__class__` of strangers' objects
+            if type(found) in kinds:  # isinstance would run the `__class__` of strangers' objects
                 self._add(found, engine)
         self.known = {id(row[0]) for row in self.tensors}
 

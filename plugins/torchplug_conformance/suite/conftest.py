@@ -52,6 +52,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", cases, ids=[case.name for case in cases])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts compiled replays first: compile looks for tensors in the whole heap, which other parts fill with programs."""
+    items.sort(key=lambda item: item.path.stem != "test_replay")
+
+
 @pytest.fixture(scope="session")
 def known(request: pytest.FixtureRequest) -> KnownFailures:
     """The failures the backend declares."""
