@@ -120,11 +120,14 @@ class Backend(ABC):
 
     @abstractmethod
     def floor_divide(self, x: Array, y: Array) -> Array:
-        """Rounds towards minus infinity; real arrays only."""
+        """Rounds towards minus infinity; real arrays only.
+
+        Integers divided by zero on a CPU raise RuntimeError("ZeroDivisionError"), PyTorch's words.
+        """
 
     @abstractmethod
     def remainder(self, x: Array, y: Array) -> Array:
-        """Has the sign of `y`; real arrays only."""
+        """Has the sign of `y`; real arrays only. Integers divided by zero raise as in `floor_divide`."""
 
     @abstractmethod
     def pow(self, x: Array, y: Array) -> Array: ...

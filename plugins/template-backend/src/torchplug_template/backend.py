@@ -68,9 +68,11 @@ class TemplateBackend(Backend):
         return toy.apply(np.divide, x, y)
 
     def floor_divide(self, x: Array, y: Array) -> Array:
+        toy.refuse_zero(x, y)
         return toy.apply(np.floor_divide, x, y)
 
     def remainder(self, x: Array, y: Array) -> Array:
+        toy.refuse_zero(x, y)
         return toy.apply(np.remainder, x, y)
 
     def pow(self, x: Array, y: Array) -> Array:

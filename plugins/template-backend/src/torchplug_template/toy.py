@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "apply", "array", "contents", "descending_order", "joined", "power", "scattered", "truncated"]
+__all__ = ["Array", "apply", "array", "contents", "descending_order", "joined", "power", "refuse_zero", "scattered",
+           "truncated"]  # fmt: skip
 
 
 class Array:
@@ -75,6 +76,13 @@ def power(x: Any, y: Any) -> Array:
     inverses = np.where(bases == 1, 1, np.where(bases == -1, 1 - 2 * (exponents % 2), 0))
     powers = np.power(bases, np.maximum(exponents, 0))
     return Array(np.where(exponents < 0, inverses, powers).astype(powers.dtype))
+
+
+def refuse_zero(x: Any, y: Any) -> None:
+    """Raises PyTorch's error for integers divided by zero, which would come out as 0 here."""
+    numbers, divisors = np.asarray(_values(x)), np.asarray(_values(y))
+    if numbers.dtype.kind in "iub" and divisors.dtype.kind in "iub" and not divisors.all():
+        raise RuntimeError("ZeroDivisionError")
 
 
 def joined(real: Array, imag: Array) -> Array:
