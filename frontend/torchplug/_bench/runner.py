@@ -51,7 +51,8 @@ def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
         raise BenchError('asv is not installed; `pip install "torchplug[bench]"` brings it')
     folder = suite_folder()
     with tempfile.TemporaryDirectory() as scratch:
-        config = _config(folder, Path(scratch))
+        repository, commit = _history(folder, Path(scratch))
+        config = _config(folder, Path(scratch), repository)
         # asv keeps its description of the machine in the home folder; here it gets one that goes with the results.
         environment = {
             **os.environ,
@@ -60,6 +61,8 @@ def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
             "HOME": scratch,
             "USERPROFILE": scratch,
         }
+        if "PYTHONPATH" in os.environ:
+            environment["ASV_PYTHONPATH"] = os.environ["PYTHONPATH"]  # asv drops the other
         asv = [sys.executable, "-m", "asv"]
         subprocess.run(
             [*asv, "machine", "--yes", "--config", str(config)], env=environment, cwd=scratch, capture_output=True
@@ -71,7 +74,7 @@ def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
             str(config),
             "--python=same",
             "--set-commit-hash",
-            _commit(folder),
+            commit,
             "--bench",
             pattern,
             *(_QUICK if quick else []),
@@ -85,16 +88,29 @@ def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
         return rows
 
 
-def _commit(folder: Path) -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise BenchError("the clone has no git history, which asv needs to name its results")
-    return done.stdout.strip()
+def _history(folder: Path, scratch: Path) -> tuple[Path, str]:
+    """Returns a git repository and its commit, by which asv names results: the clone's, or an empty one without history."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        if commit:
+            return folder.parent, commit
+        empty = scratch / "history"
+        empty.mkdir()
+        _git(empty, "init")
+        who = ("-c", "user.name=torchplug", "-c", "user.email=torchplug@localhost")
+        _git(empty, *who, "commit", "--allow-empty", "--message", "A folder without history")
+        return empty, _git(empty, "rev-parse", "HEAD")
+    except FileNotFoundError:
+        raise BenchError("asv names its results by git commits, and git is not installed") from None
 
 
-def _config(folder: Path, scratch: Path) -> Path:
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True).stdout.strip()
+
+
+def _config(folder: Path, scratch: Path, repository: Path) -> Path:
     config = {
-        "version": 1, "project": "torchplug", "repo": str(folder.parent), "dvcs": "git", "branches": ["HEAD"],
+        "version": 1, "project": "torchplug", "repo": str(repository), "dvcs": "git", "branches": ["HEAD"],
         "environment_type": "existing", "benchmark_dir": str(folder / "benchmarks"), "env_dir": str(scratch / "env"),
         "results_dir": str(scratch / "results"), "html_dir": str(scratch / "html"),
     }  # fmt: skip
