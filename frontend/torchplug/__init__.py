@@ -68,6 +68,7 @@ _operators.attach()
 
 # Layers stand on finished tensors: they come after the methods are attached.
 from torchplug import nn, optim, special, storage, utils  # noqa: E402
+from torchplug.explaining import compare, explain  # noqa: E402
 from torchplug.serialization import load, save  # noqa: E402
 from torchplug.storage import TypedStorage, UntypedStorage  # noqa: E402
 

@@ -9,7 +9,7 @@ import sys
 from torchplug_spec import registry
 from torchplug_spec.status import BackendStatus, ExtensionStatus
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "seconds"]
 
 Row = BackendStatus | ExtensionStatus
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these (default: all installed or known)")
     parser.add_argument("--check", action="store_true", help="load each in a process of its own and compute a little")
     parser.add_argument(
-        "--timeout", type=_seconds, default=30.0, metavar="S", help="seconds for one check (default: 30)"
+        "--timeout", type=seconds, default=30.0, metavar="S", help="seconds for one check (default: 30)"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of text")
 
@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     return int(any(_is_failure(row, args) for row in rows))
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Returns an argument that is a positive number of seconds."""
     try:
         value = float(text)
     except ValueError:

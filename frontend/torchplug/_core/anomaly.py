@@ -7,15 +7,19 @@ import traceback
 import warnings
 import weakref
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from torchplug._core.tensor import Tensor
 from torchplug._core.tracing import PACKAGE
 from torchplug_spec import dtypes
 
-__all__ = ["check_finite", "explain", "name_parameters", "remember"]
+__all__ = ["check_finite", "explain", "name_parameters", "observer", "remember"]
 
 _names: Any = None
+observer: ContextVar[Any] = ContextVar("gradient_observer", default=None)
+"""Who hears of gradients in the place of the checks while anomaly detection is on: it has `gradient(node, results, grads)`
+and `failed(node)`."""
 
 
 def name_parameters(named: Any) -> None:
@@ -41,6 +45,9 @@ def _said(node: Any) -> str:
 
 def explain(node: Any, error: BaseException) -> None:
     """Warns with the line of the forward op whose gradient failed."""
+    if (listener := observer.get()) is not None:
+        listener.failed(node)
+        return
     if getattr(node, "trace", None) is None:
         warnings.warn(
             f"Error detected in {node.name()}. No forward pass information available. Enable detect anomaly during "
@@ -56,8 +63,11 @@ def explain(node: Any, error: BaseException) -> None:
     )
 
 
-def check_finite(node: Any, results: Sequence[Any]) -> None:
-    """Raises PyTorch's error when a gradient that a node returned has a NaN, after naming the forward line."""
+def check_finite(node: Any, results: Sequence[Any], grads: Sequence[Any]) -> None:
+    """Raises PyTorch's error when a gradient that a node made of `grads` has a NaN, after naming the forward line."""
+    if (listener := observer.get()) is not None:
+        listener.gradient(node, results, grads)
+        return
     for place, result in enumerate(results):
         if result is None:
             continue

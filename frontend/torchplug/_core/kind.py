@@ -51,6 +51,10 @@ class Namespace:
         """Says whether the engine (or a plugin for it) implements `name` itself."""
         return name in self._overrides or (name not in COMPOSITIONS and hasattr(self.backend, name))
 
+    def has_part(self, name: str) -> bool:
+        """Says whether the engine's own `name` leaves some arguments to the composition."""
+        return name in COMPOSITIONS and getattr(self._overrides.get(name), "__torchplug_partial__", False)
+
 
 def _with_rest(own: Callable[..., Any], composed: Callable[..., Any]) -> Callable[..., Any]:
     """Returns a partial kernel that leaves what it does not implement to the composition."""
@@ -182,7 +186,7 @@ class Engine:
         """Returns the kind of an array whose native dtype is new on its device: the engine is asked for one array of
         every type it can hold, once."""
         for dtype in _dtypes.ALL:
-            if self._lacks(dtype) is None:
+            if self.lacks(dtype) is None:
                 sample = self.F.full((), 0, dtype, like.native_device)
                 like.by_native.setdefault(sample.dtype, self.kind(dtype, like.native_device))
         try:
@@ -197,12 +201,13 @@ class Engine:
         device = self.backend.device_of(array)
         return self.kind(_dtypes.float32, device).of(array)
 
-    def _lacks(self, dtype: DType) -> str | None:
+    def lacks(self, dtype: DType) -> str | None:
+        """Returns the capability that tensors of a dtype need and the backend does not have, None if it can hold them."""
         needed = "complex" if dtype.is_complex else dtype.name if dtype.name in ("float64", "bfloat16") else None
         return needed if needed is not None and needed not in self.backend.capabilities else None
 
     def _check_capability(self, dtype: DType) -> None:
-        missing = self._lacks(dtype)
+        missing = self.lacks(dtype)
         if missing is not None:
             raise NotSupportedError(f"a tensor of dtype {dtype}", self.name, missing)
 

@@ -132,7 +132,7 @@ class GraphTask:
                 explain(node, error)
             raise
         if modes.anomaly.get() and modes.check_nan.get():
-            check_finite(node, results)
+            check_finite(node, results, grads)
         if node.hooks is not None and node.hooks.post:
             results = node.hooks.run_post(results, grads, node, self.create_graph)
         if not self.keep_graph:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug._core import tensor as memory
 from torchplug._core.inplace import assign, check_writable
 from torchplug._core.kind import Kind
 from torchplug._core.op import TENSOR_SPACE, device_error
@@ -110,20 +111,10 @@ def update(
     results = _run(kernel, kind, arrays, [array_of(g) for g in grads], numbers, options)
     for target, array in zip(targets, results, strict=False):
         if array is target._array:
-            _count_write(target)
+            memory.count_write(target._cell or cell_of(target), target._view)  # the engine has written it in place
         else:
             write(target, array)
     return [wrap(array, kind) for array in results[len(targets) :]]
-
-
-def _count_write(target: Tensor) -> None:
-    """Counts a write that the engine has made in place."""
-    cell = target._cell or cell_of(target)
-    view = target._view
-    if view is None or view.counter is None:
-        cell.version += 1
-    else:
-        view.counter[0] += 1
 
 
 def _run(kernel: str, kind: Kind, targets: list[Any], grads: list[Any], numbers: tuple, options: tuple) -> list[Any]:
