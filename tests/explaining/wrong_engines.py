@@ -11,7 +11,7 @@ import numpy as np
 from torchplug_numpy import NumPyBackend
 from torchplug_spec import Backend, kernel
 
-__all__ = ["defective", "mutant"]
+__all__ = ["CREATION", "DTYPE", "ERROR", "NEARLY", "POOR", "SHAPE", "mutant", "tired_after"]
 
 
 def _load_mutants() -> Any:
@@ -34,6 +34,16 @@ def mutant(name: str) -> type[Backend]:
 def defective(**members: Any) -> type[Backend]:
     """Returns NumPy's engine with other members, called "mutant"."""
     return type("DefectiveBackend", (NumPyBackend,), {"name": "mutant", **members})
+
+
+def tired_after(calls: int) -> type[Backend]:
+    """Returns an engine whose tanh is one percent off from some call on."""
+    count = iter(range(10_000))
+
+    def tanh(self: Any, x: Any) -> Any:
+        return np.tanh(x) * x.dtype.type(1.01 if next(count) >= calls else 1)
+
+    return defective(tanh=kernel("tanh")(tanh))
 
 
 def flattens_a_row(self: Any, x: Any, axis: Any, keepdims: bool) -> Any:

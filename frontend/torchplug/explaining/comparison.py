@@ -193,9 +193,13 @@ class _Match:
         for _, a, b in sorted(pairs, key=lambda pair: pair[0]):
             if a.kind == WRITE and len(a.outputs) != len(b.outputs):
                 a, b = _first_only(a), _first_only(b)
+            drifted = self.tolerance.drifted(memory=True)
+            worn = drifted if a.kind == WRITE else Worn(_pairs(a, b), drifted.relative)
             for one, other in zip(a.outputs, b.outputs, strict=False):
-                reason = self._unlike(one, other, self.tolerance.drifted())
-                if reason is not None:
+                reason = self._unlike(one, other, worn)
+                if reason is None:
+                    self.tolerance.accept(one, other, worn, a.kind)
+                else:
                     kind, said = reason
                     if a.kind == WRITE:
                         kind, said = "alias", f"after this write the memory, or a view of it, is another: {said}"
@@ -209,11 +213,13 @@ class _Match:
             assert named is not None
             self._found("order", named.name, named.line, "the engines part ways: they run different ops", *said)
             return
-        pairs = list(zip(a.inputs, b.inputs, strict=False))
         if a.kind == OP:
-            self._match_inputs(a, pairs)
+            self._match_inputs(a, list(zip(a.inputs, b.inputs, strict=False)))
         if self.difference is None:
-            self._match_outputs(a, b, Worn([pair for pair in pairs if pair[0].shape == pair[1].shape]))
+            worn = Worn(_pairs(a, b), masked=a.kind == OP)
+            if a.steps:
+                worn.add_noise(_pairs(a, b))
+            self._match_outputs(a, b, worn)
         if a.kind == GRADIENT:
             self.gradients += 1
         else:
@@ -222,7 +228,7 @@ class _Match:
     def _match_inputs(self, a: Event, pairs: list[tuple[Value, Value]]) -> None:
         """Compares what an op is given: it differs where no op made it, or memory is not shared as it should be."""
         for place, (one, other) in enumerate(pairs):
-            reason = self._unlike(one, other, self.tolerance.drifted(a.steps))
+            reason = self._unlike(one, other, self.tolerance.drifted(gradient=a.steps))
             if reason is None:
                 continue
             kind, said = reason
@@ -248,7 +254,7 @@ class _Match:
                 kind, said = reason
                 self._found("gradient" if a.kind == GRADIENT else kind, a.name, a.line, said, one, other)
                 return
-            self.tolerance.accept(one, other, worn, a.kind == GRADIENT)
+            self.tolerance.accept(one, other, worn, a.kind)
 
     # ---- the end -----------------------------------------------------------------------------------------------------------
 
@@ -271,7 +277,7 @@ class _Match:
         ):
             for name in dict.fromkeys((*ours, *theirs)):
                 one, other = ours.get(name), theirs.get(name)
-                reason = self._unlike(one, other, self.tolerance.drifted(kind is not None))
+                reason = self._unlike(one, other, self.tolerance.drifted(gradient=kind is not None))
                 if reason is not None:
                     self._found(kind or reason[0], name, "", reason[1], one, other)
                     return
@@ -310,6 +316,10 @@ class _Match:
     def _found(self, kind: str, op: str, line: str, reason: str, one: Any, other: Any) -> None:
         held = dict(zip(self.backends, (one, other), strict=True))
         self.difference = Difference(kind, op, line, reason, held, self.ops)
+
+
+def _pairs(a: Event, b: Event) -> list[tuple[Value, Value]]:
+    return list(zip(a.inputs, b.inputs, strict=False))
 
 
 def _first_only(event: Event) -> Event:

@@ -15,7 +15,7 @@ from torchplug._core.kind import Engine, engine_for
 from torchplug._core.op import Op, ViewOp
 from torchplug._core.tracing import current_trace, trace_state, user_line
 from torchplug.explaining.outcome import tried
-from torchplug.explaining.recording import Bystander, arrays_in
+from torchplug.explaining.recording import Bystander, arrays_in, is_step
 from torchplug_spec import DType
 
 __all__ = ["Explanation", "OpUse", "explained"]
@@ -29,7 +29,7 @@ _MEMORY = ("torchplug.ops.structure", "torchplug_spec.strided_memory")
 class OpUse:
     """One kernel a function needs. `how`: "native" (the engine's own), "composed" or "missing".
 
-    `phase`: "forward" or "backward". `calls`: how many. `line`: "file:line" of the first. `dtypes`: the names of all that went
+    `phase`: "forward", "backward" or "step" (an optimizer's). `calls`: how many. `line`: "file:line" of the first. `dtypes`: the names of all that went
     in or came out. `parts`: what a composed one is made of on this engine. `reason`: of a missing one, or a remark.
     """
 
@@ -160,7 +160,7 @@ class _Listing(Bystander):
         return noted
 
     def _use(self, name: str) -> OpUse:
-        phase = _phase()
+        phase = "step" if is_step(name) else _phase()
         use = self.uses.get((name, phase))
         if use is None:
             use = self.uses[name, phase] = OpUse(name, phase, user_line())

@@ -20,7 +20,7 @@ from torchplug._core.tensor import Storage, Tensor, array_of
 from torchplug._core.tracing import current_trace, trace_state, user_line
 from torchplug.explaining.values import Value
 
-__all__ = ["GRADIENT", "OP", "VIEW", "WRITE", "Bystander", "Event", "Trial", "arrays_in"]
+__all__ = ["GRADIENT", "OP", "VIEW", "WRITE", "Bystander", "Event", "Trial", "arrays_in", "is_step"]
 
 OP, VIEW, WRITE, GRADIENT = "op", "view", "write", "gradient"
 _COPIES = ("dense", "copy")
@@ -56,7 +56,7 @@ class Event:
     @property
     def steps(self) -> bool:
         """Whether this is an optimizer's update, which is given gradients."""
-        return _is_step(self.name)
+        return is_step(self.name)
 
 
 class Bystander:
@@ -145,7 +145,7 @@ class Trial(Bystander):
     def _around_kernel(self, engine: Any, name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
         if name in _QUESTIONS:
             return kernel
-        steps = _is_step(name)
+        steps = is_step(name)
 
         def noted(*args: Any, **keywords: Any) -> Any:
             if not self._hears():
@@ -187,8 +187,9 @@ class Trial(Bystander):
         def viewed(op: ViewOp, x: Tensor, *args: Any, **keywords: Any) -> Tensor:
             out = call(op, x, *args, **keywords)
             if trial._hears():
-                value = trial._value(out._kind.engine, array_of(out))
-                trial._tell(Event(VIEW, op.name, user_line(), _known([value])))
+                engine = out._kind.engine
+                outs, ins = ([trial._value(engine, array_of(tensor))] for tensor in (out, x))
+                trial._tell(Event(VIEW, op.name, user_line(), _known(outs), _known(ins)))
             return out
 
         return viewed
@@ -262,7 +263,8 @@ def _exchanged(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def _is_step(name: str) -> bool:
+def is_step(name: str) -> bool:
+    """Says whether a kernel is an optimizer's update."""
     return getattr(COMPOSITIONS.get(name), "__module__", "") == "torchplug.ops.optimizers"
 
 

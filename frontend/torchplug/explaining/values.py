@@ -14,6 +14,8 @@ __all__ = ["Tolerance", "Value", "Worn"]
 _ROUNDINGS, _ROUNDINGS_OF_16_BITS = 256, 4
 _NOISE = 8
 """Roundings of a typical input that a result may be off by: sums that should be 0 are not, and differ by engine."""
+_MASKS = 16
+_NOISY = 1e-3
 _GROWTH = 16
 """How much an op may widen the deviation of its inputs: two runs drift apart by more than one op's roundings."""
 _SAMPLE = 4096
@@ -63,20 +65,35 @@ Pair = tuple[Value, Value]
 
 
 class Worn:
-    """How much two engines' inputs of one op are apart already, and how large a typical number in them is."""
+    """How much two engines' inputs of one op are apart already, and how large a typical number in them is.
 
-    __slots__ = ("absolute", "count", "relative", "typical")
+    `noise` has, by shape, the places where inputs of that shape have no digit in common: Adam makes whole steps of them.
+    """
 
-    def __init__(self, pairs: Sequence[Pair] = (), relative: float = 0.0, absolute: float = 0.0) -> None:
+    __slots__ = ("absolute", "count", "noise", "relative", "typical")
+
+    def __init__(
+        self, pairs: Sequence[Pair] = (), relative: float = 0.0, absolute: float = 0.0, masked: bool = True
+    ) -> None:
         self.relative, self.absolute, self.typical = relative, absolute, 0.0
         self.count = 1
+        self.noise: dict[tuple[int, ...], np.ndarray] = {}
         for first, second in pairs:
             if not first.inexact or first.shape != second.shape:
                 continue
             relative, absolute = _deviation(first, second)
             self.relative, self.absolute = max(self.relative, relative), max(self.absolute, absolute)
-            self.typical = max(self.typical, _typical(first))
+            self.typical = max(self.typical, _typical(first, masked))
             self.count = max(self.count, first.array.size)
+
+    def add_noise(self, pairs: Sequence[Pair]) -> None:
+        """Notes where inputs are noise, for an elementwise op that may make it as large as everything else."""
+        for first, second in pairs:
+            if first.inexact and first.shape == second.shape:
+                a, b = first.wide(), second.wide()
+                with np.errstate(all="ignore"):
+                    noisy = np.abs(a - b) > _NOISY * np.maximum(np.abs(a), np.abs(b))
+                self.noise[first.shape] = noisy | self.noise.get(first.shape, False)
 
 
 NEW = Worn()
@@ -90,6 +107,8 @@ class Tolerance:
         self.atol = atol
         self._drift = 0.0
         self._drift_of_gradients = 0.0
+        self._drift_of_memory = 0.0
+        self._latest = 0.0
         self._accepted: set[tuple[int, int]] = set()
 
     def differing(self, first: Value, second: Value, worn: Worn = NEW) -> np.ndarray:
@@ -103,24 +122,36 @@ class Tolerance:
             larger = np.maximum(np.abs(a), np.abs(b))
             close = apart <= self._margin(first, larger, finite, worn)
         wrong = np.asarray(~np.where(finite, close, (a == b) | (np.isnan(a) & np.isnan(b))))
+        if first.shape in worn.noise:
+            wrong &= ~worn.noise[first.shape]
         if wrong.any() and _fingerprint(first, second) in self._accepted:
             return np.zeros_like(wrong)
         return wrong
 
-    def accept(self, first: Value, second: Value, worn: Worn, gradient: bool) -> None:
-        """Remembers a pair of results as the same: whoever reads it later is not to blame for what they differ by."""
+    def accept(self, first: Value, second: Value, worn: Worn, kind: str) -> None:
+        """Remembers a pair as the same: whoever reads it later is not to blame for what the two differ by.
+
+        `kind`: "op", "gradient", "view" or "write", the event it comes from.
+        """
         if not first.inexact or first.array.tobytes() == second.array.tobytes():
             return
         self._accepted.add(_fingerprint(first, second))
         relative, absolute = _deviation(first, second)
-        if gradient:
+        if kind == "gradient":
             self._drift_of_gradients = max(self._drift_of_gradients, absolute)
-        elif relative:
-            self._drift = max(self._drift, absolute / max(absolute / relative, worn.typical))
+        elif kind == "write":
+            self._drift_of_memory = max(self._drift_of_memory, absolute)
+        elif kind == "op":
+            self._latest = absolute
+            if relative:
+                self._drift = max(self._drift, absolute / max(absolute / relative, worn.typical))
 
-    def drifted(self, gradient: bool = False) -> Worn:
-        """Returns how far apart what no op explains may be by now, or a sum of gradients."""
-        return Worn(relative=self._drift, absolute=self._drift_of_gradients if gradient else 0.0)
+    def drifted(self, *, gradient: bool = False, memory: bool = False) -> Worn:
+        """Returns how far apart may be by now what no op explains: a sum of gradients, memory written in parts."""
+        absolute = self._drift_of_gradients if gradient else 0.0
+        if memory:
+            absolute = max(absolute, self._drift_of_memory, self._latest)
+        return Worn(relative=self._drift, absolute=absolute)
 
     def _margin(self, value: Value, larger: np.ndarray, finite: np.ndarray, worn: Worn) -> Any:
         if self.rtol is not None or self.atol is not None:
@@ -133,7 +164,7 @@ class Tolerance:
             roundings * rounding * scale,
             _NOISE * rounding * summed * worn.typical,
             _GROWTH * worn.relative * scale,
-            _GROWTH * worn.absolute,
+            _GROWTH * summed * worn.absolute,
         )
 
 
@@ -153,9 +184,13 @@ def _deviation(first: Value, second: Value) -> tuple[float, float]:
     return (absolute / scale if scale else 0.0), absolute
 
 
-def _typical(value: Value) -> float:
-    """Returns the lower quartile of the magnitudes that are not 0: a few huge numbers (masks) do not make it huge."""
+def _typical(value: Value, masked: bool) -> float:
+    """Returns the root mean square of the numbers; where some may be huge to mask others, not far above the lower quartile."""
     numbers = value.wide().reshape(-1)
     sizes = np.abs(numbers[:: max(1, numbers.size // _SAMPLE)])
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
-    return float(np.quantile(sizes, 0.25)) if sizes.size else 0.0
+    if not sizes.size:
+        return 0.0
+    with np.errstate(over="ignore"):
+        size = float(np.sqrt(np.mean(sizes * sizes)))
+    return min(size, _MASKS * float(np.quantile(sizes, 0.25))) if masked else size
