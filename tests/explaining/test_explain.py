@@ -49,6 +49,14 @@ def test_what_composes_an_op_is_what_the_engine_has(register: Register) -> None:
     assert set(plain.composed[0].parts) == {"max", "subtract", "exp", "sum", "divide"}
 
 
+def test_an_own_kernel_inside_a_composition_is_not_taken_apart(register: Register) -> None:
+    name = register(with_softmax())
+    q = torch.rand(1, 2, 3, 4)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    (use,) = torch.explain(lambda q: attend(q, q, q), q, backend=name).composed
+    assert "softmax" in use.parts and "exp" not in use.parts
+
+
 def test_the_line_the_count_and_the_dtypes_of_each_kernel_are_known() -> None:
     def looped(x: torch.Tensor) -> torch.Tensor:
         for _ in range(3):

@@ -11,7 +11,7 @@ import numpy as np
 from torchplug_numpy import NumPyBackend
 from torchplug_spec import Backend, kernel
 
-__all__ = ["CREATION", "DTYPE", "ERROR", "NEARLY", "POOR", "SHAPE", "mutant", "tired_after"]
+__all__ = ["CREATION", "DTYPE", "ERROR", "IN_TURN", "NEARLY", "POOR", "SHAPE", "mutant", "tired_after"]
 
 
 def _load_mutants() -> Any:
@@ -50,6 +50,10 @@ def flattens_a_row(self: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return np.sum(x, axis=axis, keepdims=True)
 
 
+def sums_in_turn(self: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    return np.cumsum(x.reshape(-1), dtype=x.dtype)[-1].reshape(())
+
+
 def doubles_what_it_fills(self: Any, shape: Any, value: Any, dtype: Any, device: str) -> Any:
     return np.full(shape, value * 2 if shape else value, dtype.numpy)
 
@@ -67,6 +71,7 @@ def widens_tanh(self: Any, x: Any) -> Any:
 
 
 SHAPE = defective(sum=flattens_a_row)
+IN_TURN = defective(sum=sums_in_turn)
 CREATION = defective(full=doubles_what_it_fills)
 ERROR = defective(tanh=kernel("tanh")(raises_in_tanh))
 NEARLY = defective(tanh=kernel("tanh")(nearly_tanh))
