@@ -10,7 +10,7 @@ import numpy as np
 from torchplug._core import geometry as geo
 from torchplug._core.kind import Engine, Kind
 from torchplug._core.node import AccumulateGrad
-from torchplug._core.tensor import Storage, Tensor, View, strided_view
+from torchplug._core.tensor import Storage, Tensor, View
 
 __all__ = ["Stay"]
 
@@ -106,7 +106,7 @@ class Stay:
         array = storage.array
         if kind.mutable:
             for lens, args in chain:
-                array = strided_view(storage.kind, array, lens, args)
+                array = lens.view(storage.kind.F, array, *args)
             tensor._array = array
             return
         geometry = geo.contiguous(tuple(array.shape))
