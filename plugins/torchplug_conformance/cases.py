@@ -15,7 +15,7 @@ from torchplug_conformance.reference import on_backend
 from torchplug_spec import CAPABILITIES, DType, NotSupportedError
 from torchplug_spec import dtypes as dt
 
-__all__ = ["LEVELS", "PARTS", "Case", "Subject", "cases_of", "declared_calls"]
+__all__ = ["LEVELS", "PARTS", "Case", "Subject", "by_name", "cases_of", "declared_calls"]
 
 LEVELS = {1: "computes", 2: "trains", 3: "compiles", 4: "identical"}
 """What a backend can do when it passes every case of a level and of those below."""
@@ -98,8 +98,11 @@ def capability_of(dtype: DType) -> str | None:
 
 
 def cases_of(part: str, subject: Subject) -> list[Case]:
-    """Returns the cases of one part for a backend."""
-    return list(importlib.import_module(f"torchplug_conformance.parts.{part}").cases(subject))
+    """Returns the cases of one part for a backend, each with lines that reproduce it."""
+    found = list(importlib.import_module(f"torchplug_conformance.parts.{part}").cases(subject))
+    for case in found:
+        case.lines = case.lines or by_name(case.key, subject.name)
+    return found
 
 
 @functools.cache
@@ -124,6 +127,15 @@ def declared_calls(
                 name = f"{declaration.family}-{declaration.name}-{dtype.name}-{number}"
                 call = Call(declaration, sample, dtype)
                 yield name, call, _reproduction(subject, call, number)
+
+
+def by_name(key: str, backend: str) -> tuple[str, ...]:
+    """Returns lines that run a case by its name."""
+    return (
+        "from torchplug_conformance import differences",
+        f'for difference in differences("{key}", backend="{backend}"):',
+        "    print(difference)",
+    )
 
 
 def _reproduction(subject: Subject, call: Call, number: int) -> tuple[str, ...]:

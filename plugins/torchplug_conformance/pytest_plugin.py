@@ -12,6 +12,9 @@ import pytest
 
 __all__: list[str] = []
 
+FILES = {"json": "the conformance report", "html": "the report as a page", "badge": "the level as an SVG picture"}
+NEED_A_BACKEND = (*FILES, "progress", "all-failures")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("torchplug", "torchplug conformance")
@@ -29,13 +32,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=4,
         help="the highest level to test: 1 computes, 2 trains, 3 compiles, 4 identical (default: 4)",
     )
-    group.addoption("--torchplug-json", metavar="FILE", default=None, help="write the conformance report here")
+    for kind, content in FILES.items():
+        group.addoption(f"--torchplug-{kind}", metavar="FILE", default=None, help=f"write {content} here")
+    group.addoption("--torchplug-progress", action="store_true", help="show progress in a line in place of letters")
+    group.addoption("--torchplug-all-failures", action="store_true", help="print every failure, not a few of a cause")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--torchplug-backend") is None:
-        if config.getoption("--torchplug-json") is not None:
-            raise pytest.UsageError("--torchplug-json needs --torchplug-backend NAME")
+        for option in NEED_A_BACKEND:
+            if config.getoption(f"--torchplug-{option}"):
+                raise pytest.UsageError(f"--torchplug-{option} needs --torchplug-backend NAME")
         return
     if not hasattr(config, "workerinput"):  # the process that distributes the tests reports for all of them
         from torchplug_conformance.reporting import Reporter

@@ -9,10 +9,11 @@ from typing import Any
 
 from torchplug_conformance.cases import LEVELS, PARTS
 
-__all__ = ["Report", "Result"]
+__all__ = ["Report", "Result", "level_in_words"]
 
 SHOWN_CAUSES = 25
-"""Causes printed in full; the JSON report has all failures."""
+SHOWN_FAILURES = 3
+"""Causes, and failures of each, that are printed unless all are asked for; the JSON and HTML reports have every one."""
 
 
 class Result:
@@ -44,22 +45,38 @@ class Result:
 
 
 class Report:
-    """The results of a run of the suite on one backend, up to a level."""
+    """The results of a run of the suite on one backend, up to a level.
 
-    def __init__(self, backend: str, asked: int, results: Sequence[Result], seconds: float) -> None:
+    `selection`: the words that chose the cases, if they were not all. `stopped`: whether it ended before its last case.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        asked: int,
+        results: Sequence[Result],
+        seconds: float,
+        selection: str = "",
+        stopped: bool = False,
+    ) -> None:
         self.backend = backend
         self.asked = asked
         self.results = sorted(results, key=lambda result: (list(PARTS).index(result.part), result.key))
         self.seconds = seconds
+        self.selection = selection
+        self.stopped = stopped
 
     @property
     def level(self) -> int:
-        """The highest level of which, and of those below, no case failed; 0 if the first has a failure."""
+        """The highest level of which, and of those below, no case failed; 0 if the first has a failure.
+
+        A run that stopped early reaches none: nobody knows what the other cases would have said.
+        """
         failed = {PARTS[result.part] for result in self.results if result.outcome == "failed"}
         tested = {PARTS[result.part] for result in self.results}
         reached = 0
         for level in LEVELS:
-            if level not in tested or level in failed:
+            if level not in tested or level in failed or self.stopped:
                 break
             reached = level
         return reached
@@ -80,18 +97,16 @@ class Report:
                 groups.setdefault(_cause(result.part, result.differences), []).append(result)
         return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
 
-    def lines(self) -> Iterator[str]:
-        """Yields the summary as text."""
+    def lines(self, all_failures: bool = False) -> Iterator[str]:
+        """Yields the summary as text: the parts, the failures by cause with what reproduces them, the level."""
         yield f"{'part':14}{'level':>7}{'passed':>9}{'failed':>8}{'known':>7}"
         for part, row in self.counts().items():
             yield f"{part:14}{PARTS[part]:>7}{row['passed']:>9}{row['failed']:>8}{row['known']:>7}"
-        for cause, results in list(self.causes().items())[:SHOWN_CAUSES]:
-            yield ""
-            yield f"{len(results)} x {cause}"
-            yield f"  {results[0].key}: {results[0].differences[0]}"
-            yield from (f"    {line}" for line in results[0].lines)
-        if len(self.causes()) > SHOWN_CAUSES:
-            yield f"... and {len(self.causes()) - SHOWN_CAUSES} more causes"
+        causes = list(self.causes().items())
+        for cause, results in causes if all_failures else causes[:SHOWN_CAUSES]:
+            yield from _cause_lines(cause, results, len(results) if all_failures else SHOWN_FAILURES)
+        if len(causes) > SHOWN_CAUSES and not all_failures:
+            yield f"... and {len(causes) - SHOWN_CAUSES} more causes"
         known = [result for result in self.results if result.outcome == "known"]
         for reason in sorted({result.reason for result in known}):
             yield f"known failure, {sum(result.reason == reason for result in known)} cases: {reason}"
@@ -101,34 +116,32 @@ class Report:
     def verdict(self) -> str:
         """Returns the level in a sentence."""
         count = f"{len(self.results)} cases in {self.seconds:.0f} s"
-        reached = f"level {self.level}: {LEVELS[self.level]}" if self.level else "below level 1"
+        if self.stopped:
+            return f"backend '{self.backend}' has no level: the run stopped before its end, after {count}"
         tested = max(PARTS[result.part] for result in self.results)
         open_end = self.level == tested < max(LEVELS)
         more = f" (levels above {tested} were not tested)" if open_end else ""
-        return f"backend '{self.backend}' reaches {reached}{more}; {count}"
+        if self.selection:
+            more += f", as far as the cases chosen by '{self.selection}' can tell"
+        return f"backend '{self.backend}' reaches {level_in_words(self.level)}{more}; {count}"
 
     def as_json(self) -> dict[str, Any]:
         """Returns the report in values that json can write."""
-        import torchplug
-        from torchplug_spec import registry
-
-        status = registry.status(self.backend)
         return {
-            "backend": self.backend,
-            "version": str(getattr(status, "version", "") or ""),
-            "torchplug": torchplug.__version__,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "capabilities": sorted(registry.get(self.backend).capabilities),
+            **_environment(self.backend),
             "level": self.level,
             "level_meaning": LEVELS.get(self.level, "nothing yet"),
             "asked_level": self.asked,
+            "selection": self.selection,
+            "stopped": self.stopped,
+            "verdict": self.verdict(),
+            "cases": len(self.results),
             "seconds": round(self.seconds, 1),
             "parts": self.counts(),
             "failures": [
-                {"case": result.key, "differences": result.differences, "reproduce": result.lines}
-                for result in self.results
-                if result.outcome == "failed"
+                {"case": result.key, "cause": cause, "differences": result.differences, "reproduce": result.lines}
+                for cause, results in self.causes().items()
+                for result in results
             ],
             "known_failures": [
                 {"case": result.key, "reason": result.reason} for result in self.results if result.outcome == "known"
@@ -136,10 +149,43 @@ class Report:
         }
 
 
+def level_in_words(level: int) -> str:
+    """Returns "level 2: trains", or "below level 1" for 0."""
+    return f"level {level}: {LEVELS[level]}" if level else "below level 1"
+
+
+def _cause_lines(cause: str, results: Sequence[Result], shown: int) -> Iterator[str]:
+    yield ""
+    yield f"{len(results)} x {cause}"
+    for result in results[:shown]:
+        yield f"  {result.key}: {result.differences[0]}"
+        yield from (f"    {line}" for line in result.lines)
+    if len(results) > shown:
+        yield f"  ... and {len(results) - shown} more of this cause"
+
+
+def _environment(backend: str) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    import torchplug
+    from torchplug_spec import registry
+
+    return {
+        "backend": backend,
+        "version": str(getattr(registry.status(backend), "version", "") or ""),
+        "torchplug": torchplug.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "capabilities": sorted(registry.get(backend).capabilities),
+    }
+
+
 def _cause(part: str, differences: Sequence[str]) -> str:
     """Returns what a failure says with numbers, types and places left out."""
     first = differences[0].splitlines()[0] if differences else "failed"
     first = re.sub(r"(b?float|u?int|complex)\d+", "dtype", first)
     first = re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "#", first)
+    first = re.sub(r"\[[#, ]*\]", "[#]", first)
     first = re.sub(r"(got|expected|gives?) (\S*#\S*|nan|-?inf|\(.*?\)|\[.*\])", r"\1 ...", first)
     return f"{part}: {first[:150]}"

@@ -50,7 +50,7 @@ def test_a_backend_that_fails_gets_status_1_and_what_reproduces_it(tmp_path: Pat
     done = python(code, tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "backend 'wrong' reaches below level 1" in done.stdout
-    assert 'F = registry.get("wrong")' in done.stdout
+    assert "    from torchplug_conformance import probe\n    got, expected = probe(" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,11 @@ def test_a_backend_that_fails_gets_status_1_and_what_reproduces_it(tmp_path: Pat
         (["nonesuch"], "no backend is named 'nonesuch'"),
         (["strict", "--json", "nowhere/report.json"], "cannot write nowhere/report.json: the folder"),
         (["strict", "--json", "."], "cannot write .: it is a folder"),
-        (["strict", "--level", "7"], "invalid choice"),
+        (["strict", "--html", "nowhere/report.html"], "cannot write nowhere/report.html: the folder"),
+        (["strict", "--json", "a", "--html", "./a"], "cannot write ./a twice"),
+        (["strict", "--badge", "a.svg", "-k", "sum"], "a badge needs a run of all cases"),
+        (["strict", "--level", "7"], "got '7', expected a level: 1 computes, 2 trains, 3 compiles, 4 identical"),
+        (["strict", "--jobs", "none"], "got 'none', expected a number of processes, or auto"),
     ],
 )
 def test_what_cannot_be_run_gets_one_sentence_and_status_2(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -67,6 +71,123 @@ def test_what_cannot_be_run_gets_one_sentence_and_status_2(tmp_path: Path, argum
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_turns_out_not_to_be_writable_is_a_sentence_after_the_results(tmp_path: Path) -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("needs a folder in which root cannot create a file: /proc")
+    done = conformance(tmp_path, "strict", "--level", "1", "-k", "contract and devices", "--json", "/proc/self/x.json")
+    assert done.returncode == 2
+    assert "cannot write /proc/self/x.json: " in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_words_that_choose_no_case_get_a_sentence_and_status_2(tmp_path: Path) -> None:
+    done = conformance(tmp_path, "strict", "--level", "1", "-k", "nonesuch")
+    assert done.returncode == 2
+    assert "no case matches 'nonesuch'" in done.stdout
+
+
+def test_several_processes_without_xdist_get_a_sentence_and_status_2(tmp_path: Path) -> None:
+    code = "sys.modules['xdist'] = None; from torchplug_conformance.cli import main; sys.exit(main(['strict', '--jobs', '2']))"
+    done = python(code, tmp_path)
+    assert done.returncode == 2
+    assert "--jobs needs pytest-xdist: pip install 'torchplug[test]'" in done.stderr
+
+
+# ---- plugins ---------------------------------------------------------------------------------------------------------
+
+PLUGIN_SOURCE = """
+import os, signal
+from torchplug_spec import Backend
+from torchplug_spec.hookspecs import hookimpl
+from torchplug_strict import StrictBackend
+
+class Engine({base}):
+    name = "theirs"
+    {body}
+
+class Plugin:
+    @hookimpl
+    def register_backend(self, register):
+        register(Engine)
+
+plugin = Plugin()
+"""
+
+
+def install(folder: Path, body: str, base: str = "StrictBackend") -> None:
+    """Installs a plugin with a backend 'theirs' where a Python started in the folder finds it."""
+    (folder / "their_module.py").write_text(PLUGIN_SOURCE.format(base=base, body=body))
+    metadata = folder / "theirs-1.2.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.2\n")
+    (metadata / "entry_points.txt").write_text("[torchplug.backends]\ntheirs = their_module:plugin\n")
+
+
+@pytest.mark.parametrize(
+    ("base", "body", "words"),
+    [
+        ("Backend", "pass", "Engine does not implement devices, device_of, to_device"),
+        ("object", "pass", "expected a subclass of torchplug_spec.Backend"),
+        ("StrictBackend", "known_failures = {'forward-*': ''}", "known failure 'forward-*' has no reason"),
+    ],
+)
+@pytest.mark.parametrize("way", ["command", "pytest"])
+def test_a_plugin_without_the_contract_gets_one_sentence(
+    tmp_path: Path, base: str, body: str, words: str, way: str
+) -> None:
+    install(tmp_path, body, base)
+    if way == "command":
+        done = conformance(tmp_path, "theirs")
+    else:
+        done = pytest_run(tmp_path, "--pyargs", "torchplug_conformance", "--torchplug-backend", "theirs", "-q")
+    assert done.returncode not in (0, 1)
+    assert words in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_crash_in_one_of_several_processes_is_a_failure_of_its_case(tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    install(tmp_path, "def synchronize(self, device): os.kill(os.getpid(), signal.SIGSEGV)")
+    done = conformance(tmp_path, "theirs", "--level", "1", "-k", "contract and devices", "--jobs", "2")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "contract-devices: it crashed the process that ran it" in done.stdout
+    assert 'in differences("contract-devices", backend="theirs"):' in done.stdout
+    assert "backend 'theirs' reaches below level 1" in done.stdout
+
+
+def test_a_part_whose_cases_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
+    code = (
+        "import torchplug_conformance.parts.files as part\n"
+        "def cases(subject): raise OSError('no such thing')\n"
+        "part.cases = cases\n"
+        "from torchplug_conformance.cli import main\n"
+        "sys.exit(main(['strict', '--level', '2', '-k', 'files or devices']))"
+    )
+    done = python(code, tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "its cases could not be made" in done.stdout
+    assert "no such thing" in done.stdout
+    assert "reaches level 1: computes" in done.stdout
+
+
+def test_a_whole_run_writes_the_page_the_badge_and_the_json(tmp_path: Path) -> None:
+    code = (
+        WITHOUT_TORCH + "from torchplug_conformance.cases import PARTS\n"
+        "PARTS.update({part: 9 for part in PARTS})\n"
+        "PARTS.update(files=1)\n"
+        "from torchplug.cli import main\n"
+        "sys.exit(main('conformance strict --level 1 --json r.json --html r.html --badge b.svg'.split()))"
+    )
+    done = python(code, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "] 3 of 3, 0 failed, files" in done.stdout
+    assert "level 1: computes" in (tmp_path / "b.svg").read_text()
+    assert "level 1: computes" in (tmp_path / "r.html").read_text()
+    assert json.loads((tmp_path / "r.json").read_text())["parts"] == {"files": {"passed": 3, "failed": 0, "known": 0}}
+    assert {path.name for path in tmp_path.iterdir()} == {"b.svg", "r.html", "r.json"}
 
 
 def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,16 +8,21 @@ import sys
 
 __all__ = ["add_arguments", "run"]
 
+_MODULE = "torchplug_conformance.cli"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to its parser: all are the suite's."""
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENTS", help="the backend's name, options")
+    try:
+        importlib.import_module(_MODULE).add_arguments(parser)
+    except ImportError:  # `run` says so
+        parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENTS")
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the suite and returns its exit status; 1 when it cannot be imported."""
     try:
-        suite = importlib.import_module("torchplug_conformance.cli")
+        suite = importlib.import_module(_MODULE)
     except ImportError as error:
         print(
             f"torchplug conformance: the suite cannot be imported ({error}); it needs pytest: "
@@ -25,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
-    status: int = suite.main(args.arguments)
+    status: int = suite.run(args)
     return status

@@ -18,7 +18,7 @@ from torchplug_conformance.trees import Leaf, arrays_in, tree_map
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
-__all__ = ["cases"]
+__all__ = ["cases", "outcome", "probe_named"]
 
 DTYPES = tuple(dtype for dtype in dt.ALL if dtype.name not in ("int8", "int16"))
 
@@ -27,14 +27,28 @@ def cases(subject: Subject) -> Iterator[Case]:
     for dtype in DTYPES:
         if not subject.has(dtype):
             continue
-        for number, probe in enumerate(_probes(dtype)):
-            name = f"{probe.function}-{dtype.name}-{number}"
-            yield Case("contract", name, partial(check, subject, probe), _reproduction(subject, probe))
+        for name, probe in _named_probes(dtype):
+            yield Case("contract", name, partial(check, subject, probe), _reproduction(subject, name, probe))
         yield Case("contract", f"transfer-{dtype.name}", partial(check_transfer, subject, dtype))
         yield Case("contract", f"astype-{dtype.name}", partial(check_casts, subject, dtype))
     yield Case("contract", "indexing", lambda: check_indexing(subject))
     yield Case("contract", "devices", lambda: check_devices(subject))
     yield Case("contract", "inputs-stay", lambda: check_inputs_stay(subject))
+
+
+def probe_named(name: str) -> Probe:
+    """Returns the call of a case of this part, by the case's name. Raises KeyError when there is none."""
+    for dtype in DTYPES:
+        if f"-{dtype.name}-" in name:
+            for known, probe in _named_probes(dtype):
+                if known == name:
+                    return probe
+    raise KeyError(f"the part 'contract' has no call {name!r}")
+
+
+def _named_probes(dtype: DType) -> Iterator[tuple[str, Probe]]:
+    for number, probe in enumerate(_probes(dtype)):
+        yield f"{probe.function}-{dtype.name}-{number}", probe
 
 
 def _probes(dtype: DType) -> Iterator[Probe]:
@@ -49,6 +63,14 @@ def _probes(dtype: DType) -> Iterator[Probe]:
 
 def check(subject: Subject, probe: Probe) -> Iterator[str]:
     """The function gives NumPy's values, in the type the contract names, as an array with a shape and a type."""
+    got = outcome(subject, probe)
+    expected = Leaf(np.asarray(probe.expected), probe.result)
+    yield from type_differences(got, expected)
+    yield from value_differences(got, expected, Tolerance(probe.result, arrays_in(probe.arguments)))
+
+
+def outcome(subject: Subject, probe: Probe) -> Leaf:
+    """Returns what the backend's function gives for a call."""
     backend = subject.engine.backend
     device = backend.devices()[0]
 
@@ -58,10 +80,7 @@ def check(subject: Subject, probe: Probe) -> Iterator[str]:
         return device if value is DEVICE else value
 
     arguments = tree_map(prepare, probe.arguments)
-    got = _host(subject, getattr(backend, probe.function)(*arguments))
-    expected = Leaf(np.asarray(probe.expected), probe.result)
-    yield from type_differences(got, expected)
-    yield from value_differences(got, expected, Tolerance(probe.result, arrays_in(probe.arguments)))
+    return _host(subject, getattr(backend, probe.function)(*arguments))
 
 
 def _host(subject: Subject, array: Any) -> Leaf:
@@ -71,11 +90,11 @@ def _host(subject: Subject, array: Any) -> Leaf:
     return Leaf(np.array(values), dt.from_numpy_dtype(values.dtype))
 
 
-def _reproduction(subject: Subject, probe: Probe) -> tuple[str, ...]:
+def _reproduction(subject: Subject, name: str, probe: Probe) -> tuple[str, ...]:
     return (
-        "import numpy as np; from torchplug_spec import registry",
-        f'F = registry.get("{subject.name}"); put = lambda x: F.from_numpy(np.array(x), F.devices()[0])',
-        f"print(F.{probe.function}(...))  # {probe!r}",
+        "from torchplug_conformance import probe",
+        f'got, expected = probe("{name}", backend="{subject.name}")',
+        f"print(got, expected)  # {probe!r:.300}",
     )
 
 

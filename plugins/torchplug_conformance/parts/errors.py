@@ -34,8 +34,9 @@ def check(subject: Subject, call: Call) -> Iterator[str]:
 
 
 def _reproduction(subject: Subject, call: Call, number: int) -> tuple[str, ...]:
+    kind, words = call.sample.error or (Exception, "")
     return (
         "from torchplug_conformance import failing_call",
         f'failing_call("{call.declaration.name}", {number}, backend="{subject.name}")',
-        f"# expected {call.sample.error[0].__name__}: {call.sample.error[1]}" if call.sample.error else "",
+        f"# expected {kind.__name__}: {words}",
     )

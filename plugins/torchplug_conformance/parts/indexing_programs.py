@@ -47,6 +47,24 @@ KEYS: dict[str, Callable[[Tensor], Any]] = {
 }
 """Kinds of indices into `grid()`."""
 
+OUTSIDE: dict[str, Callable[[], Any]] = {
+    "integer": lambda: 3,
+    "negative": lambda: (0, -5),
+    "index": lambda: _long(0, 3),
+    "negative_index": lambda: (0, _long(1, -5)),
+}
+"""Indices with a place outside of `grid()`: an engine must raise, not clamp or wrap them."""
+
+
+def _read_outside(key: str) -> Any:
+    return grid()[OUTSIDE[key]()]
+
+
+def _write_outside(key: str) -> Any:
+    x = grid()
+    x[OUTSIDE[key]()] = 1.0
+    return x
+
 
 def _read(key: str) -> Any:
     x = grid()
@@ -105,4 +123,6 @@ INDEXING_PROGRAMS: dict[str, Callable[[], Any]] = {
     f"{action}-{key}": partial(ACTIONS[action], key) for action in ACTIONS for key in KEYS
 }
 INDEXING_PROGRAMS["accumulate"] = _accumulate
+INDEXING_PROGRAMS |= {f"read_outside-{key}": partial(_read_outside, key) for key in OUTSIDE}
+INDEXING_PROGRAMS |= {f"write_outside-{key}": partial(_write_outside, key) for key in OUTSIDE}
 """Every action with every kind of index."""
