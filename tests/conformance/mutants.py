@@ -244,6 +244,19 @@ def cuts_shapes_that_do_not_fit(x: Any, y: Any) -> Array:
         return np.add(x[..., :length], y[..., :length])
 
 
+@mutant("contract", "multiply")
+def widens_whole_numbers_beside_a_scalar(x: Any, y: Any) -> Array:
+    whole = isinstance(x, np.ndarray) and x.dtype.kind in "iu" and isinstance(y, int)
+    return np.multiply(x, y, dtype=np.float64 if whole else None)
+
+
+@mutant("programs", "slice_update", fused=True, words="indexing")
+def writes_slices_one_place_off(x: Array, value: Any, key: tuple[Any, ...]) -> Array:
+    out = x.copy()
+    out[key] = np.roll(value, 1) if isinstance(value, np.ndarray) else value
+    return out
+
+
 # ---- strided memory --------------------------------------------------------------------------------------------------
 
 
@@ -267,6 +280,11 @@ def gives_strides_in_bytes(x: Array) -> tuple[int, ...]:
 @mutant("aliasing", "abs", base=NumPyBackend)
 def reads_memory_in_its_own_order(x: Array) -> Array:
     return np.abs(x.ravel(order="K")).reshape(x.shape)
+
+
+@mutant("files", "storage_of", base=NumPyBackend, words="views")
+def starts_every_storage_at_its_view(x: Array) -> tuple[Array, int]:
+    return x.reshape(-1), 0
 
 
 # ---- kernels of an engine's own --------------------------------------------------------------------------------------
@@ -306,6 +324,49 @@ def overwrites_gradients_of_repeated_rows(g: Array, indices: Array, shape: tuple
     return out
 
 
+@mutant("programs", "wrap_index", base=NumPyBackend, fused=True, words="indexing")
+def clamps_indices_out_of_range(index: Array, length: int, dim: int) -> Array:
+    clamped: Array = np.clip(index.astype(np.int64), -length, length - 1)
+    return np.where(clamped < 0, clamped + length, clamped)
+
+
+@mutant("errors", "check_rows", base=NumPyBackend, fused=True, words="embedding")
+def looks_up_rows_that_are_not_there(indices: Array, rows: int) -> None:
+    np.clip(indices, 0, max(rows - 1, 0), out=indices)
+
+
+@mutant("dtype", "softmax", base=NumPyBackend, fused=True)
+def promotes_to_double(x: Array, axis: int) -> Array:
+    powers: Array = np.exp((x - x.max(axis, keepdims=True)).astype(np.float64))
+    return powers / powers.sum(axis, keepdims=True)
+
+
+@mutant("forward", "fmax", base=NumPyBackend, fused=True)
+def takes_the_smaller_number(x: Array, y: Array) -> Array:
+    return np.fmin(x, y)
+
+
+@mutant("modules", "gelu", base=NumPyBackend, fused=True, words="GELU")
+def takes_tanh_for_erf_in_layers(x: Array, *rest: Any) -> Array:
+    return (0.5 * x * (1 + np.tanh(0.7978845608 * (x + 0.044715 * x**3)))).astype(x.dtype)
+
+
+@mutant("optimizers", "sqrt", words="Adam")
+def takes_roots_to_three_digits(x: Array) -> Array:
+    return np.sqrt(x.astype(np.float16)).astype(x.dtype) if x.dtype == np.float32 else np.sqrt(x)
+
+
+@mutant("training", "log_softmax", base=NumPyBackend, fused=True, words="mlp")
+def rounds_losses_to_half_precision(x: Array, axis: int) -> Array:
+    shifted = x - x.max(axis, keepdims=True)
+    return (shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))).astype(np.float16).astype(x.dtype)
+
+
+@mutant("streams", "from_numpy", base=NumPyBackend, words="rand")
+def brings_draws_over_backwards(x: Array, device: str) -> Array:
+    return np.flip(x) if x.dtype == np.float32 and x.ndim == 1 else x
+
+
 # ---- a compiler's own ------------------------------------------------------------------------------------------------
 
 
@@ -334,6 +395,22 @@ def bakes_its_last_input_in(self: StrictCompiler, fn: Function, donate: tuple[in
 def swaps_two_results(self: StrictCompiler, fn: Function, donate: tuple[int, ...] = ()) -> Function:
     run = StrictCompiler.compile(self, fn)
     return lambda arrays: list(reversed(run(arrays)))
+
+
+@mutant("replay", "compile", base=StrictCompiler, words="programs-dropout")
+def freezes_its_dropout(self: StrictCompiler, fn: Function, donate: tuple[int, ...] = ()) -> Function:
+    run, masks = StrictCompiler.compile(self, fn), {}
+
+    def frozen(arrays: list[Any]) -> list[Any]:
+        kept = [masks.setdefault(place, x) if _is_mask(hidden(x)) else x for place, x in enumerate(arrays)]
+        return run(kept)
+
+    return frozen
+
+
+def _is_mask(x: Array) -> bool:
+    """Says whether an array looks like what dropout multiplies by: zeros and ones, scaled alike, some of each."""
+    return x.ndim == 2 and len(np.unique(x)) == 2 and not x.all()
 
 
 @mutant("capabilities", "is_tracer", base=StrictCompiler)

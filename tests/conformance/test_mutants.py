@@ -8,7 +8,7 @@ import pytest
 from mutants import MUTANTS, Mutant
 
 from torchplug._core.kind import forget
-from torchplug_conformance.cases import Subject, cases_of
+from torchplug_conformance.cases import PARTS, Subject, cases_of
 from torchplug_spec import Backend, registry
 
 
@@ -44,3 +44,8 @@ def test_a_mutant_is_caught_by_its_part(name: str, subject_of: Callable[[type[Ba
     sound = subject_of(type("Sound", (mutant.base,), {"name": "sound"}))
     found = caught(mutant, subject_of(mutant.backend()), sound)
     assert found, f"the part '{mutant.part}' did not notice an engine that {name.replace('_', ' ')}"
+
+
+def test_there_are_forty_mutants_and_some_for_every_part() -> None:
+    assert len(MUTANTS) >= 40
+    assert {mutant.part for mutant in MUTANTS.values()} == set(PARTS)
