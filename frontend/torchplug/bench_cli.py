@@ -27,9 +27,9 @@ def run(args: argparse.Namespace) -> int:
 
     from torchplug._bench.runner import BenchError, run_suite
     from torchplug._bench.table import render
-    from torchplug_spec import registry
+    from torchplug_spec import probe
 
-    statuses = {state.name: state for state in registry.statuses()}
+    statuses = {state.name: state for state in probe.statuses()}
     available = [name for name, state in statuses.items() if state.state == "available"]
     names = args.backends.split(",") if args.backends else available
     for name in names:

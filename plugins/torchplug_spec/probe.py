@@ -17,11 +17,13 @@ from torchplug_spec.status import BackendStatus, ExtensionStatus
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["TIMEOUT", "check"]
+__all__ = ["TIMEOUT", "check", "statuses"]
 
 TIMEOUT = 30.0
 """Seconds one plugin may take to load and compute."""
 
+# What the listing did not rule out; "available" ones were loaded in this process.
+_USABLE = ("installed", "available")
 _AT_ONCE = 4
 _POLL = 0.02
 
@@ -38,8 +40,8 @@ def check(rows: Iterable[Status], timeout: float = TIMEOUT) -> tuple[Status, ...
     from pathlib import Path
 
     found = list(rows)
-    # What the listing did not rule out; "available" ones were loaded in this process and are tried afresh all the same.
-    waiting = [place for place, row in enumerate(found) if row.state in ("installed", "available")]
+    # Those that were loaded in this process are tried afresh all the same.
+    waiting = [place for place, row in enumerate(found) if row.state in _USABLE]
     with tempfile.TemporaryDirectory(prefix="torchplug-check-") as folder:
         running: dict[int, _Trial] = {}
         try:
@@ -54,6 +56,20 @@ def check(rows: Iterable[Status], timeout: float = TIMEOUT) -> tuple[Status, ...
             for trial in running.values():
                 trial.kill()
     return tuple(found)
+
+
+def statuses(timeout: float = TIMEOUT) -> tuple[BackendStatus, ...]:
+    """Returns what can be used here of every backend installed or known.
+
+    Our engines and those this process registered or loaded are asked here; a plugin that nobody asked for is tried by
+    `check`, so that one that hangs or crashes hurts nobody.
+    """
+    here = set(registry.implicit_names())
+    rows = registry.listing()
+    ours = [row.name in here and row.state in _USABLE for row in rows]
+    tried = iter(check((row for row, own in zip(rows, ours, strict=True) if not own), timeout))
+    found = (registry.status(row.name) if own else next(tried) for row, own in zip(rows, ours, strict=True))
+    return tuple(row for row in found if isinstance(row, BackendStatus))
 
 
 def _finished(running: dict[int, _Trial]) -> Iterator[tuple[int, Status]]:

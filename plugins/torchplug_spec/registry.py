@@ -39,7 +39,6 @@ __all__ = [
     "ops",
     "register",
     "status",
-    "statuses",
     "unregister",
 ]
 
@@ -103,14 +102,6 @@ class Registry:
         except BackendError as error:
             origin = self._candidate(name)
             return listed(origin, "unavailable", error.reason or str(error), error.remedy)
-
-    def statuses(self) -> tuple[BackendStatus, ...]:
-        """Returns the status of every backend installed or known, after loading each in this process.
-
-        A plugin that hangs or crashes does so here too; `probe.check` does the same from outside.
-        """
-        found = tuple(self.status(name) for name in sorted({*self.names(), *INSTALL_HINTS}))
-        return found + tuple(map(refused, self._refused("backend")))
 
     def listing(self) -> tuple[BackendStatus, ...]:
         """Returns what metadata tells of every backend installed or known, loading none of them."""
@@ -309,7 +300,6 @@ _registry = Registry()
 get = _registry.get
 names = _registry.names
 status = _registry.status
-statuses = _registry.statuses
 listing = _registry.listing
 implicit_names = _registry.implicit_names
 register = _registry.register

@@ -29,8 +29,9 @@ plugin = Plugin()
 class PluginFolder:
     """A folder on the import path; each plugin leaves a file `imported-<module>` beside it when it is imported."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, python: str = sys.executable) -> None:
         self.path = path
+        self.python = python
 
     def add(
         self, name: str, source: str = "", *, distribution: str = "", version: str = "1.2", group: str = "backends",
@@ -59,7 +60,7 @@ class PluginFolder:
         roots = [str(self.path), *filter(None, sys.path)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TORCHPLUG")}
         return subprocess.run(
-            [sys.executable, *arguments],
+            [self.python, *arguments],
             env={**kept, "PYTHONPATH": os.pathsep.join(roots), **environment},
             cwd=self.path,
             capture_output=True,
@@ -67,6 +68,17 @@ class PluginFolder:
             timeout=120,
             check=False,
         )
+
+
+def scratch_environment(folder: Path) -> PluginFolder:
+    """Returns the site-packages of a new Python environment in `folder`; its `run` runs that environment's Python."""
+    import venv
+
+    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    found = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+    return PluginFolder(Path(found), str(python))
 
 
 def engine(name: str, body: str = "") -> str:

@@ -15,8 +15,14 @@ __all__ = [
 
 
 def available() -> tuple[str, ...]:
-    """Returns the names of the backends that can be used here, each loaded to find out."""
-    return tuple(state.name for state in _registry.statuses() if state.state == "available")
+    """Returns the names of the backends that can be used here.
+
+    torchplug's own engines are loaded to find out; a plugin that this process has not used is tried in a process of its
+    own, for 30 seconds at most.
+    """
+    from torchplug_spec.probe import statuses
+
+    return tuple(state.name for state in statuses() if state.state == "available")
 
 
 def listing() -> tuple[BackendStatus, ...]:
