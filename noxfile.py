@@ -102,5 +102,6 @@ def benchmarks(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The documentation, with warnings as errors and without the network."""
     install(session, "docs,jax")
-    session.run("python", "scripts/write_op_table.py", "--check")
+    for script in ("write_op_table.py", "write_contract.py", "write_conformance_results.py"):
+        session.run("python", f"scripts/{script}", "--check")
     session.run("python", "-m", "sphinx", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")

@@ -10,7 +10,7 @@ import numpy as np
 from torchplug_spec.dtypes import DType
 from torchplug_strict.array import StrictArray, hidden
 
-__all__ = ["ARGUMENTS", "prepared"]
+__all__ = ["ARGUMENTS", "DOMAINS", "MEANINGS", "prepared"]
 
 ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "full": ("shape", "number", "dtype", "device"),
@@ -37,7 +37,26 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Function of the contract -> what each of its arguments must be."""
 
-_DOMAINS: Final = {
+MEANINGS: Final[dict[str, str]] = {
+    "array": "an array",
+    "arrays": "a list or tuple of one or more arrays of one element type",
+    "axes": "a tuple of ints: every axis once, none negative",
+    "axis": "an int, a tuple of ints, or None for all axes",
+    "device": "one of the strings of `devices()`",
+    "dtype": "a `torchplug_spec.dtypes.DType`",
+    "flag": "True or False",
+    "indices": "an int64 array of one axis, every place within range and none negative",
+    "mask": "a bool array",
+    "matrices": "an array of two axes or more; those in front of the last two broadcast",
+    "number": "a Python number",
+    "one axis": "an int",
+    "operand": "an array, or a Python number that the other operand's element type can hold; operands have one element type",
+    "shape": "a tuple of ints",
+    "vector": "an array of one axis",
+}
+"""What an argument must be -> the same in words, for the documentation."""
+
+DOMAINS: Final = {
     **dict.fromkeys(("exp", "log", "sin", "cos", "atan", "sqrt", "divide"), "fc"),
     **dict.fromkeys(("floor", "round", "floor_divide", "remainder", "maximum", "minimum", "less", "max"), "biuf"),
     **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_invert"), "biu"),
@@ -54,7 +73,7 @@ def prepared(name: str, arguments: tuple[Any, ...]) -> list[Any]:
         raise TypeError(f"{name} got {len(arguments)} arguments, expected {len(kinds)}: {', '.join(kinds)}")
     values = [_CHECKS[kind](name, argument) for kind, argument in zip(kinds, arguments, strict=True)]
     arrays = [value for value in values if isinstance(value, np.ndarray)]
-    domain = _DOMAINS.get(name)
+    domain = DOMAINS.get(name)
     if domain is not None:
         for array in arrays:
             if _kind(array) not in domain:

@@ -1,4 +1,4 @@
-"""How far a run is: one line redrawn on a terminal, a line for every tenth elsewhere."""
+"""How far a run is: one line redrawn on a terminal, elsewhere a line for every tenth and after every half minute."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ __all__ = ["Progress"]
 
 REDRAW = 0.1
 """Seconds between two drawings on a terminal."""
+
+PATIENCE = 30.0
+"""Seconds without a line elsewhere."""
 
 WIDTH = 30
 
@@ -23,13 +26,13 @@ class Progress:
         self.done = 0
         self.failed = 0
         self.started = time.monotonic()
-        self.drawn = 0.0
+        self.drawn = self.started
         self.tenth = 0
 
     def begin(self, total: int) -> None:
         """Takes the number of cases to come; with several processes each of them says it."""
         if not self.total:
-            self.started = time.monotonic()
+            self.started = self.drawn = time.monotonic()
             self.total = total
             if not self.redraws:
                 self.terminal.write_line(f"{total} cases")
@@ -39,12 +42,19 @@ class Progress:
         self.done += 1
         self.failed += failed
         now = time.monotonic()
-        if self.redraws and (now - self.drawn > REDRAW or self.done == self.total):
+        if self._is_due(now):
             self.drawn = now
-            self.terminal.rewrite(self.line(part, now - self.started), erase=True)
-        elif not self.redraws and self.total and self.done * 10 // self.total > self.tenth:
-            self.tenth = self.done * 10 // self.total
-            self.terminal.write_line(self.line(part, now - self.started))
+            line = self.line(part, now - self.started)
+            if self.redraws:
+                self.terminal.rewrite(line, erase=True)
+            else:
+                self.terminal.write_line(line)
+
+    def _is_due(self, now: float) -> bool:
+        if self.redraws:
+            return now - self.drawn > REDRAW or self.done == self.total
+        tenth, self.tenth = self.tenth, self.done * 10 // max(self.total, 1)
+        return self.total > 0 and (self.tenth > tenth or now - self.drawn > PATIENCE)
 
     def line(self, part: str, seconds: float) -> str:
         """Returns the line: a bar, cases done, failures, the part of the last case and the time left."""

@@ -60,6 +60,7 @@ class Backend(ABC):
     name: ClassVar[str]
     """How users select it: lower case letters, digits, '-' and '_'."""
     api_version: ClassVar[int] = API_VERSION
+    """Version of the contract it is written for: give the number, so that a later torchplug can tell."""
     capabilities: ClassVar[frozenset[str]] = frozenset()
     """Names from CAPABILITIES. What is not declared raises NotSupportedError when a program asks for it."""
     fork_safe: ClassVar[bool] = True
@@ -106,13 +107,16 @@ class Backend(ABC):
     # ---- required to implement: elementwise ------------------------------------------------------------------------
 
     @abstractmethod
-    def add(self, x: Array, y: Array) -> Array: ...
+    def add(self, x: Array, y: Array) -> Array:
+        """Returns x + y."""
 
     @abstractmethod
-    def subtract(self, x: Array, y: Array) -> Array: ...
+    def subtract(self, x: Array, y: Array) -> Array:
+        """Returns x - y; numbers only."""
 
     @abstractmethod
-    def multiply(self, x: Array, y: Array) -> Array: ...
+    def multiply(self, x: Array, y: Array) -> Array:
+        """Returns x * y."""
 
     @abstractmethod
     def divide(self, x: Array, y: Array) -> Array:
@@ -130,7 +134,8 @@ class Backend(ABC):
         """Has the sign of `y`; real arrays only. Integers divided by zero raise as in `floor_divide`."""
 
     @abstractmethod
-    def pow(self, x: Array, y: Array) -> Array: ...
+    def pow(self, x: Array, y: Array) -> Array:
+        """Returns x to the power y; an integer to a negative power is its inverse truncated: 1, -1 or 0."""
 
     @abstractmethod
     def maximum(self, x: Array, y: Array) -> Array:
@@ -141,10 +146,12 @@ class Backend(ABC):
         """NaN if either is NaN."""
 
     @abstractmethod
-    def equal(self, x: Array, y: Array) -> Array: ...
+    def equal(self, x: Array, y: Array) -> Array:
+        """Returns bool: where x and y are equal. NaN equals nothing."""
 
     @abstractmethod
-    def less(self, x: Array, y: Array) -> Array: ...
+    def less(self, x: Array, y: Array) -> Array:
+        """Returns bool: where x is below y; real arrays only. NaN is below nothing, and nothing below it."""
 
     @abstractmethod
     def bitwise_and(self, x: Array, y: Array) -> Array:
@@ -163,32 +170,40 @@ class Backend(ABC):
         """Complex arrays give their modulus, real."""
 
     @abstractmethod
-    def exp(self, x: Array) -> Array: ...
+    def exp(self, x: Array) -> Array:
+        """Floating and complex arrays only, as log, sin, cos, atan and sqrt."""
 
     @abstractmethod
-    def log(self, x: Array) -> Array: ...
+    def log(self, x: Array) -> Array:
+        """The natural logarithm; of 0 it is -inf, of a negative number NaN, without a warning."""
 
     @abstractmethod
-    def sin(self, x: Array) -> Array: ...
+    def sin(self, x: Array) -> Array:
+        """Of radians."""
 
     @abstractmethod
-    def cos(self, x: Array) -> Array: ...
+    def cos(self, x: Array) -> Array:
+        """Of radians."""
 
     @abstractmethod
-    def atan(self, x: Array) -> Array: ...
+    def atan(self, x: Array) -> Array:
+        """In radians."""
 
     @abstractmethod
-    def sqrt(self, x: Array) -> Array: ...
+    def sqrt(self, x: Array) -> Array:
+        """Of a negative real number it is NaN, without a warning."""
 
     @abstractmethod
-    def floor(self, x: Array) -> Array: ...
+    def floor(self, x: Array) -> Array:
+        """Real arrays only; integers stay as they are."""
 
     @abstractmethod
     def round(self, x: Array) -> Array:
         """Halves go to the even neighbour."""
 
     @abstractmethod
-    def where(self, condition: Array, x: Array, y: Array) -> Array: ...
+    def where(self, condition: Array, x: Array, y: Array) -> Array:
+        """Returns x where `condition` (bool) is True, else y; all three broadcast."""
 
     # ---- required to implement: reductions, products, shapes, selection --------------------------------------------
 
@@ -214,16 +229,19 @@ class Backend(ABC):
 
     @abstractmethod
     def reshape(self, x: Array, shape: Shape) -> Array:
-        """In C order."""
+        """Returns the elements of `x` in C order in another shape of the same size; no length is -1."""
 
     @abstractmethod
-    def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array: ...
+    def permute_dims(self, x: Array, axes: tuple[int, ...]) -> Array:
+        """Returns `x` with axis `axes[i]` in place i; a view where arrays are mutable."""
 
     @abstractmethod
-    def broadcast_to(self, x: Array, shape: Shape) -> Array: ...
+    def broadcast_to(self, x: Array, shape: Shape) -> Array:
+        """Returns `x` repeated along axes it lacks or has of length 1; it is not written to."""
 
     @abstractmethod
-    def concat(self, arrays: Sequence[Array], axis: int) -> Array: ...
+    def concat(self, arrays: Sequence[Array], axis: int) -> Array:
+        """Returns arrays of one element type joined along an axis; other lengths are equal."""
 
     @abstractmethod
     def take(self, x: Array, indices: Array, axis: int) -> Array:

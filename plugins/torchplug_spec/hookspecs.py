@@ -43,5 +43,6 @@ def register_kernels(register: Callable[[str, str, Callable[..., Any]], None]) -
 def register_ops(register: Callable[[Any], None]) -> None:
     """Offers ops for the op table: call `register(declaration)` once for each.
 
-    They are used once a program selects the plugin by name, as with `register_kernels`.
+    `torchplug_spec.registry.ops()` returns those of the plugins a program selected by name, as with `register_kernels`;
+    `torchplug backends --check` says how many a plugin brings.
     """

@@ -50,6 +50,17 @@ def test_a_terminal_has_one_line_that_is_redrawn_up_to_the_last_case(monkeypatch
     assert terminal.lines == [""]
 
 
+def test_a_slow_run_says_so_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 7))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    terminal = Terminal(isatty=False)
+    progress = Progress(terminal)
+    progress.begin(1000)
+    for _ in range(20):
+        progress.count("replay", failed=False)
+    assert [line.partition("] ")[2].partition(" of")[0] for line in terminal.lines[1:]] == ["5", "10", "15", "20"]
+
+
 def test_more_cases_than_were_announced_are_counted() -> None:
     progress = Progress(Terminal(isatty=False))
     progress.begin(1)
