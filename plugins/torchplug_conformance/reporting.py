@@ -113,7 +113,7 @@ class Reporter:
         stopped = exitstatus not in RAN_TO_THE_END or len(self.results) < self.expected
         self.report = Report(self.backend, level, self.results, seconds, self.selection, stopped)
         self.faults = write(self.report, self.targets)
-        if self.faults:
+        if self.faults and exitstatus in RAN_TO_THE_END:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
