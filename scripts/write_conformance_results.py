@@ -51,7 +51,7 @@ def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     for name in ENGINES:
         if name not in reports:
             lines += [
-                f"There is no report of `{name}` here: it is made on a machine with the hardware this engine needs.",
+                f"There is no report of `{name}` here.",
                 "",
             ]
     for name, report in reports.items():
