@@ -56,7 +56,7 @@ class JAXBackend(JAXMemory, ArrayAPIBackend):
 
     name: ClassVar[str] = "jax"
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"complex", "float64", "bfloat16", "compile", "devices", "streams"}
+        {"complex", "float64", "float16", "bfloat16", "compile", "devices", "streams"}
     )
     fork_safe: ClassVar[bool] = False
     xp = jnp

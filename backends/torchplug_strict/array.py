@@ -55,11 +55,16 @@ class StrictArray:
         return _BY_LAYOUT[self.__values.dtype]
 
     def __getitem__(self, key: Any) -> StrictArray:
-        for part in key if type(key) is tuple else (key,):
+        if type(key) is not tuple:
+            raise TypeError(f"got {type(key).__name__} as the index of a StrictArray, expected a tuple")
+        for part in key:
             if type(part) is slice:
                 _check_slice(part)
             elif part is not None and part is not Ellipsis and type(part) is not int:
                 raise TypeError(f"got {type(part).__name__} in the index of a StrictArray, expected basic indexing")
+        named = sum(part is not None for part in key)
+        if Ellipsis not in key and named != self.ndim:
+            raise TypeError(f"got an index of {named} axes for {self.ndim}; name every axis, or use an Ellipsis")
         return call("indexing", _indexed, (self, key))
 
     def __repr__(self) -> str:

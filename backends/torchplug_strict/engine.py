@@ -58,7 +58,7 @@ class StrictBackend(Backend):
     """
 
     name: ClassVar[str] = "strict"
-    capabilities: ClassVar[frozenset[str]] = frozenset({"complex", "float64", "bfloat16", "compile"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"complex", "float64", "float16", "bfloat16", "compile"})
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"the backend 'strict' has no function {name!r}: it offers what the contract requires")

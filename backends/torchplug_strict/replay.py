@@ -80,7 +80,7 @@ def compiled(function: Callable[..., Any]) -> Callable[[Sequence[StrictArray]], 
         recording = recordings.get(key)
         if recording is None:
             # Arrays of their own: one array given twice is two inputs.
-            recording = Recording([array[...] for array in arrays])
+            recording = Recording([array[(...,)] for array in arrays])
             with recording_to(recording):
                 recording.results = list(function(list(recording.inputs)))
             recording.check()

@@ -12,8 +12,7 @@ from torchplug._core.declare import DECLARATIONS, Declaration, Sample
 from torchplug._core.kind import Engine, engine_for
 from torchplug_conformance.calls import Call
 from torchplug_conformance.reference import on_backend
-from torchplug_spec import CAPABILITIES, DType, NotSupportedError
-from torchplug_spec import dtypes as dt
+from torchplug_spec import CAPABILITIES, DType, NotSupportedError, capability_for
 
 __all__ = ["LEVELS", "PARTS", "Case", "Subject", "by_name", "cases_of", "declared_calls"]
 
@@ -82,19 +81,12 @@ class Subject:
 
     def has(self, dtype: DType) -> bool:
         """Says whether the backend claims to hold a dtype."""
-        needed = capability_of(dtype)
+        needed = capability_for(dtype)
         return needed is None or needed in self.capabilities
 
     def excuses(self, error: Exception | None) -> bool:
         """Says whether an error is the refusal of a capability the backend does not claim."""
         return isinstance(error, NotSupportedError) and error.capability in CAPABILITIES.keys() - self.capabilities
-
-
-def capability_of(dtype: DType) -> str | None:
-    """Returns the capability a dtype needs, None for the types every backend has."""
-    if dtype.is_complex:
-        return "complex"
-    return dtype.name if dtype in (dt.float64, dt.bfloat16) else None
 
 
 def cases_of(part: str, subject: Subject) -> list[Case]:

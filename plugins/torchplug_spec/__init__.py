@@ -1,7 +1,7 @@
 """The socket: what a torchplug backend is, how it is found, and the words both sides share."""
 
 from torchplug_spec.array_api import ArrayAPIBackend
-from torchplug_spec.backend import API_VERSION, CAPABILITIES, Backend, kernel, required_functions
+from torchplug_spec.backend import API_VERSION, CAPABILITIES, Backend, capability_for, kernel, required_functions
 from torchplug_spec.dtypes import DType
 from torchplug_spec.errors import (
     BackendContractError,
@@ -22,6 +22,7 @@ __all__ = [
     "BackendUnavailableError",
     "DType",
     "NotSupportedError",
+    "capability_for",
     "kernel",
     "required_functions",
 ]

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from torchplug_spec.backend import Array, Axis, Backend, Shape
-from torchplug_spec.dtypes import DType
+from torchplug_spec.dtypes import DType, bool_
 
 __all__ = ["EXTRA_ELEMENTWISE", "ArrayAPIBackend"]
 
 _DIRECT = (
-    "add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "less", "bitwise_and", "bitwise_or",
-    "bitwise_invert", "abs", "exp", "log", "sin", "cos", "atan", "sqrt", "floor", "round", "where", "reshape",
-    "permute_dims", "broadcast_to", "real", "imag", "conj",
+    "subtract", "divide", "equal", "bitwise_and", "bitwise_or", "bitwise_invert", "abs", "exp", "log",
+    "sin", "cos", "atan", "sqrt", "floor", "round", "where", "reshape", "permute_dims", "broadcast_to", "real", "imag",
+    "conj",
 )  # fmt: skip
 """Functions of the contract that are the namespace's own, argument for argument."""
+
+_DIRECT_WHERE_LENIENT = ("add", "multiply", "maximum", "minimum", "less")
+"""Functions of the contract that take booleans too, which the standard leaves out."""
+
+_EXTRA_WHERE_LENIENT = frozenset({
+    "less_equal", "greater", "greater_equal", "isnan", "isinf", "isfinite", "signbit", "logical_not", "logical_and",
+    "logical_or", "logical_xor",
+})  # fmt: skip
+"""Functions beyond the contract that torchplug calls with element types the standard leaves out: the first seven with
+booleans or integers, the others with numbers. The default compositions need none of that."""
 
 EXTRA_ELEMENTWISE = (
     "negative", "positive", "square", "reciprocal", "expm1", "log1p", "log2", "log10", "tan", "asin", "acos",
@@ -43,13 +53,16 @@ class ArrayAPIBackend(Backend):
     """
 
     xp: Any = None
+    is_lenient: ClassVar[bool] = False
+    """Whether the namespace takes booleans for numbers and numbers for booleans, as NumPy does; the standard does not."""
 
     def __init__(self, xp: Any = None) -> None:
         if xp is not None:
             self.xp = xp
         if self.xp is None:
             raise TypeError(f"{type(self).__name__} has no namespace; set the class attribute xp or pass one")
-        for name in _DIRECT:
+        self._bool = self.native_dtype(bool_)
+        for name in (*_DIRECT, *_DIRECT_WHERE_LENIENT) if self.is_lenient else _DIRECT:
             function = self.find(name)
             if function is not None and not self._overrides(name):
                 setattr(self, name, function)
@@ -72,7 +85,8 @@ class ArrayAPIBackend(Backend):
         descending), `take_along_axis` (x, indices, axis), `flip` and `squeeze` (x, axis), `roll` (x, shift, axis),
         `expand_dims` (x, axis), `stack` (arrays, axis), `searchsorted` (sorted, values, side).
         """
-        kernels = {name: function for name in EXTRA_ELEMENTWISE if (function := self.find(name)) is not None}
+        names = [name for name in EXTRA_ELEMENTWISE if self.is_lenient or name not in _EXTRA_WHERE_LENIENT]
+        kernels = {name: function for name in names if (function := self.find(name)) is not None}
         for name in _EXTRA_ARRANGED:
             if self.find(name) is not None:
                 kernels[name] = getattr(self, f"_{name}")
@@ -85,7 +99,9 @@ class ArrayAPIBackend(Backend):
         return getattr(self.xp, dtype.name)
 
     def devices(self) -> Sequence[str]:
-        return list(self._device_objects())
+        """Returns the default device, and with the capability `devices` the others too."""
+        devices = list(self._device_objects())
+        return devices if "devices" in self.capabilities else devices[:1]
 
     def device_of(self, x: Array) -> str:
         return self.spell_device(x.device)
@@ -125,19 +141,25 @@ class ArrayAPIBackend(Backend):
         return self.xp.arange(start, stop, step, dtype=self.native_dtype(dtype), device=self._device(device))
 
     def astype(self, x: Array, dtype: DType) -> Array:
-        if not dtype.is_complex and dtype.kind != "bool" and self.xp.isdtype(x.dtype, "complex floating"):
+        if not dtype.is_complex and self.xp.isdtype(x.dtype, "complex floating"):
+            if dtype.kind == "bool":  # the standard casts no complex number to it
+                return self.xp.not_equal(x, 0)
             x = self.xp.real(x)
         return self.xp.astype(x, self.native_dtype(dtype))
 
     # ---- elementwise ------------------------------------------------------------------------------------------------
 
     def add(self, x: Array, y: Array) -> Array:
+        if self._is_bool(x) or self._is_bool(y):
+            return self.xp.bitwise_or(x, y)
         return self.xp.add(x, y)
 
     def subtract(self, x: Array, y: Array) -> Array:
         return self.xp.subtract(x, y)
 
     def multiply(self, x: Array, y: Array) -> Array:
+        if self._is_bool(x) or self._is_bool(y):
+            return self.xp.bitwise_and(x, y)
         return self.xp.multiply(x, y)
 
     def divide(self, x: Array, y: Array) -> Array:
@@ -174,7 +196,7 @@ class ArrayAPIBackend(Backend):
         """An integer with a negative exponent gives its inverse truncated: 1, -1 or 0."""
         xp = self.xp
         dtype = x.dtype if hasattr(x, "dtype") else y.dtype
-        if isinstance(x, float) or isinstance(y, float) or not xp.isdtype(dtype, "integral"):
+        if isinstance(x, float) or isinstance(y, float) or not xp.isdtype(dtype, "signed integer"):
             return xp.pow(x, y)
         return self._integer_power(xp.pow, *(xp.asarray(z, dtype=dtype) if isinstance(z, int) else z for z in (x, y)))
 
@@ -185,16 +207,31 @@ class ArrayAPIBackend(Backend):
         return where(negative, inverse, pow(x, where(negative, one, y)))
 
     def maximum(self, x: Array, y: Array) -> Array:
-        return self.xp.maximum(x, y)
+        return self._ordering(self.xp.maximum, x, y)
 
     def minimum(self, x: Array, y: Array) -> Array:
-        return self.xp.minimum(x, y)
+        return self._ordering(self.xp.minimum, x, y)
+
+    def _ordering(self, function: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
+        """Returns the greater or the lesser; booleans are ordered as 0 and 1."""
+        if not (self._is_bool(x) or self._is_bool(y)):
+            return function(x, y)
+        return self.xp.astype(function(self._number(x), self._number(y)), self._bool)
+
+    def _is_bool(self, x: Array) -> bool:
+        return hasattr(x, "dtype") and x.dtype == self._bool
+
+    def _number(self, x: Array) -> Array:
+        """Returns a boolean array or Python bool as 0 and 1; everything else as it is."""
+        if isinstance(x, bool):
+            return int(x)
+        return self.xp.astype(x, self.xp.uint8) if self._is_bool(x) else x
 
     def equal(self, x: Array, y: Array) -> Array:
         return self.xp.equal(x, y)
 
     def less(self, x: Array, y: Array) -> Array:
-        return self.xp.less(x, y)
+        return self.xp.less(self._number(x), self._number(y))
 
     def bitwise_and(self, x: Array, y: Array) -> Array:
         return self.xp.bitwise_and(x, y)
@@ -244,16 +281,18 @@ class ArrayAPIBackend(Backend):
         return self.xp.prod(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
 
     def max(self, x: Array, axis: Axis, keepdims: bool) -> Array:
-        if x.dtype == self.xp.bool:  # the standard orders numbers only
+        if x.dtype == self._bool:  # the standard orders numbers only
             return self.xp.any(x, axis=axis, keepdims=keepdims)
         return self.xp.max(x, axis=axis, keepdims=keepdims)
 
     def argmax(self, x: Array, axis: int, keepdims: bool) -> Array:
-        if x.dtype == self.xp.bool:
-            x = self.xp.astype(x, self.xp.uint8)
-        elif self.xp.isdtype(x.dtype, "real floating"):
+        x = self._number(x)
+        if self.xp.isdtype(x.dtype, "real floating"):
             x = self._nan_as_greatest(x, axis)
-        return self.xp.astype(self.xp.argmax(x, axis=axis, keepdims=keepdims), self.xp.int64, copy=False)
+        return self._cast(self.xp.argmax(x, axis=axis, keepdims=keepdims), self.xp.int64)
+
+    def _cast(self, x: Array, native: Any) -> Array:
+        return x if x.dtype == native else self.xp.astype(x, native)
 
     def _nan_as_greatest(self, x: Array, axis: int) -> Array:
         # The standard leaves the order of NaN open. Ranks 0 (number) and 1 (NaN) decide wherever a slice has a NaN.
@@ -287,7 +326,7 @@ class ArrayAPIBackend(Backend):
         if descending:
             mirrored = self.argsort(self._flip(x, axis), axis, False)
             return x.shape[axis] - 1 - self._flip(mirrored, axis)
-        return self.xp.astype(self.xp.argsort(x, axis=axis, stable=True), self.xp.int64, copy=False)
+        return self._cast(self.xp.argsort(self._number(x), axis=axis, stable=True), self.xp.int64)
 
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         """Returns `x` with `values` added at `indices`; a segmented sum, because the standard has no scatter.
@@ -303,7 +342,7 @@ class ArrayAPIBackend(Backend):
         zero = xp.zeros_like(sums)
         stride = 1
         while stride < count:
-            same = xp.concat([keys[stride:] == keys[:-stride], xp.zeros((stride,), dtype=xp.bool)])
+            same = xp.concat([keys[stride:] == keys[:-stride], xp.zeros((stride,), dtype=self._bool)])
             shifted = xp.concat([sums[stride:], zero[:stride]])
             sums = xp.where(same, xp.add(sums, shifted), sums)
             stride *= 2
@@ -333,7 +372,7 @@ class ArrayAPIBackend(Backend):
     # ---- further functions, arguments positional --------------------------------------------------------------------
 
     def _min(self, x: Array, axis: Axis, keepdims: bool) -> Array:
-        if x.dtype == self.xp.bool:
+        if x.dtype == self._bool:
             return self.xp.all(x, axis=axis, keepdims=keepdims)
         return self.xp.min(x, axis=axis, keepdims=keepdims)
 
@@ -344,12 +383,11 @@ class ArrayAPIBackend(Backend):
         return self.xp.any(x, axis=axis, keepdims=keepdims)
 
     def _argmin(self, x: Array, axis: int, keepdims: bool) -> Array:
-        if x.dtype == self.xp.bool:
-            x = self.xp.astype(x, self.xp.uint8)
-        elif self.xp.isdtype(x.dtype, "real floating"):
+        x = self._number(x)
+        if self.xp.isdtype(x.dtype, "real floating"):
             # NaN counts as the first minimum, as in PyTorch: negated ranks, see _nan_as_greatest.
             x = self.xp.negative(self._nan_as_greatest(self.xp.negative(x), axis))
-        return self.xp.astype(self.xp.argmin(x, axis=axis, keepdims=keepdims), self.xp.int64, copy=False)
+        return self._cast(self.xp.argmin(x, axis=axis, keepdims=keepdims), self.xp.int64)
 
     def _flip(self, x: Array, axis: Axis) -> Array:
         return self.xp.flip(x, axis=axis)
@@ -375,7 +413,7 @@ class ArrayAPIBackend(Backend):
     def _sort(self, x: Array, axis: int, descending: bool) -> Array:
         if descending:
             return self._take_along_axis(x, self.argsort(x, axis, True), axis)
-        return self.xp.sort(x, axis=axis, stable=True)
+        return self._cast(self.xp.sort(self._number(x), axis=axis, stable=True), x.dtype)
 
     def _take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         return self.xp.take_along_axis(x, indices, axis=axis)

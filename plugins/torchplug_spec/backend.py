@@ -1,10 +1,11 @@
 """The contract: what an array library must offer to carry torchplug.
 
 Names and meanings are those of the Python array API standard (2024.12) wherever it has the function. Arrays are opaque to
-torchplug but for `.shape` (a tuple of ints), `.ndim`, `.dtype` (the library's own) and basic indexing `x[key]` with ints,
-slices, None and Ellipsis. Arguments: `dtype` is a `torchplug_spec.dtypes.DType`, `shape` a tuple of ints, `axis` an int,
-a tuple of ints or None (all axes), `device` one of the strings of `devices()`. Operands of binary functions have one dtype and
-may be Python scalars. Nothing is written in place unless the capability `mutable` is declared.
+torchplug but for `.shape` (a tuple of ints), `.ndim`, `.dtype` (the library's own) and basic indexing `x[key]`, where `key`
+is a tuple of ints, slices, None and Ellipsis that names every axis or holds an Ellipsis. Arguments: `dtype` is a
+`torchplug_spec.dtypes.DType`, `shape` a tuple of ints, `axis` an int, a tuple of ints or None (all axes), `device` one of the
+strings of `devices()`. Operands of binary functions have one dtype and may be Python scalars. Nothing is written in place
+unless the capability `mutable` is declared.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from torchplug_spec.dtypes import DType
 
-__all__ = ["API_VERSION", "CAPABILITIES", "Array", "Backend", "kernel", "required_functions"]
+__all__ = ["API_VERSION", "CAPABILITIES", "Array", "Backend", "capability_for", "kernel", "required_functions"]
 
 API_VERSION = 1
 """Version of this contract; a backend written against another major version is refused at load."""
@@ -31,6 +32,7 @@ CAPABILITIES: dict[str, str] = {
     "mutable": "arrays are strided and written in place; basic indexing gives views (needs strides_of, as_strided, assign)",
     "complex": "complex64 and complex128 arrays (needs real, imag, conj, complex)",
     "float64": "float64 arrays are kept, not narrowed",
+    "float16": "float16 arrays",
     "bfloat16": "bfloat16 arrays",
     "compile": "compile(fn) turns a pure function over arrays into a faster one",
     "devices": "more than one device",
@@ -108,7 +110,7 @@ class Backend(ABC):
 
     @abstractmethod
     def add(self, x: Array, y: Array) -> Array:
-        """Returns x + y."""
+        """Returns x + y; of booleans logical or."""
 
     @abstractmethod
     def subtract(self, x: Array, y: Array) -> Array:
@@ -116,7 +118,7 @@ class Backend(ABC):
 
     @abstractmethod
     def multiply(self, x: Array, y: Array) -> Array:
-        """Returns x * y."""
+        """Returns x * y; of booleans logical and."""
 
     @abstractmethod
     def divide(self, x: Array, y: Array) -> Array:
@@ -151,7 +153,7 @@ class Backend(ABC):
 
     @abstractmethod
     def less(self, x: Array, y: Array) -> Array:
-        """Returns bool: where x is below y; real arrays only. NaN is below nothing, and nothing below it."""
+        """Returns bool: where x is below y; real arrays only. NaN is below nothing, and nothing below it; False is below True."""
 
     @abstractmethod
     def bitwise_and(self, x: Array, y: Array) -> Array:
@@ -249,7 +251,7 @@ class Backend(ABC):
 
     @abstractmethod
     def argsort(self, x: Array, axis: int, descending: bool) -> Array:
-        """Returns int64 positions; stable in both directions; NaN sorts as the greatest."""
+        """Returns int64 positions; stable in both directions; NaN sorts as the greatest, False before True."""
 
     @abstractmethod
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
@@ -300,6 +302,13 @@ class Backend(ABC):
     # ---- what you get ----------------------------------------------------------------------------------------------
     # Everything else (convolution, pooling, softmax, norms, losses, cumulative functions, optimizer steps, ...) has a
     # default composition over the functions above. Mark a method with @kernel("softmax") to replace one by your own.
+
+
+def capability_for(dtype: DType) -> str | None:
+    """Returns the capability a backend declares when it holds `dtype`; None for the types every backend holds."""
+    if dtype.is_complex:
+        return "complex"
+    return dtype.name if dtype.name in CAPABILITIES else None
 
 
 def required_functions() -> tuple[str, ...]:

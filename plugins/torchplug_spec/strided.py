@@ -23,11 +23,15 @@ class StridedBackend(StridedMemory, ArrayAPIBackend):
     A subclass adds devices, transfers, `as_strided` and `storage_of`.
     """
 
-    capabilities: ClassVar[frozenset[str]] = frozenset({"mutable", "complex", "float64"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"mutable", "complex", "float64", "float16"})
+    is_lenient: ClassVar[bool] = True
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Returns function(*args); where the library warns of inf and NaN, without the warning."""
         return function(*args)
+
+    def native_dtype(self, dtype: DType) -> Any:
+        return dtype.numpy
 
     # ---- creation ---------------------------------------------------------------------------------------------------
 

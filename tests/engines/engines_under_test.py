@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from torchplug_spec import ArrayAPIBackend, Backend, BackendUnavailableError, DType
+from torchplug_spec import ArrayAPIBackend, Backend, BackendUnavailableError, DType, capability_for
 from torchplug_spec import dtypes as dt
 
 __all__ = ["ENGINES", "FLOATS", "INTEGERS", "Bench", "bench_of", "is_installed", "reference", "tolerance"]
@@ -22,7 +22,7 @@ class _GenericBackend(ArrayAPIBackend):
     """What any namespace of the array API gets: NumPy through the standard's functions alone."""
 
     name = "generic"
-    capabilities = frozenset({"complex", "float64"})
+    capabilities = frozenset({"complex", "float64", "float16"})
     xp = np
 
 
@@ -88,8 +88,8 @@ class Bench:
         return set(capabilities) <= self.backend.capabilities
 
     def holds(self, dtype: DType) -> bool:
-        needed = "complex" if dtype.is_complex else dtype.name
-        return needed not in ("complex", "float64", "bfloat16") or self.has(needed)
+        needed = capability_for(dtype)
+        return needed is None or self.has(needed)
 
     def put(self, values: Any, dtype: DType | None = None) -> Any:
         host = np.asarray(values) if dtype is None else np.asarray(values).astype(dtype.numpy)

@@ -46,7 +46,7 @@ def test_a_machine_without_visible_gpus_is_explained() -> None:
 
 
 def test_capabilities_follow_the_version_of_cupy(engine: Any) -> None:
-    assert {"mutable", "complex", "float64", "devices", "streams"} == engine.capabilities
+    assert {"mutable", "complex", "float64", "float16", "devices", "streams"} == engine.capabilities
     newer = fake_cupy.module()
     newer.__version__ = "14.0.1"
     with fake_cupy.installed(newer):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torchplug._core.kernels import COMPOSITIONS, OPS, known_kernels
 from torchplug._core.numbers import wrapped
-from torchplug_spec import Backend, DType, NotSupportedError
+from torchplug_spec import Backend, DType, NotSupportedError, capability_for
 from torchplug_spec import dtypes as _dtypes
 
 __all__ = ["Engine", "Kind", "Namespace", "engine_for", "forget", "loaded"]
@@ -203,7 +203,7 @@ class Engine:
 
     def lacks(self, dtype: DType) -> str | None:
         """Returns the capability that tensors of a dtype need and the backend does not have, None if it can hold them."""
-        needed = "complex" if dtype.is_complex else dtype.name if dtype.name in ("float64", "bfloat16") else None
+        needed = capability_for(dtype)
         return needed if needed is not None and needed not in self.backend.capabilities else None
 
     def _check_capability(self, dtype: DType) -> None:

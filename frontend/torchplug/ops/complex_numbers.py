@@ -102,6 +102,7 @@ def _need_pair(first: Tensor, second: Tensor) -> None:
             f"Expected object of scalar type {names[0]} but got scalar type {names[1]} for second argument"
         )
     broadcast_shapes(shape_of(first), shape_of(second))
+    first._kind.to(kinds[0].to_complex())  # refused by name where the engine has no complex numbers
 
 
 @declare(op=COMPLEX, samples=_complex_samples, errors=_complex_errors, method=False)

@@ -35,7 +35,7 @@ def test_its_status_names_distribution_devices_and_capabilities() -> None:
     assert status.state == "available"
     assert status.distribution == "torchplug-template"
     assert status.devices == ("cpu",)
-    assert status.capabilities == ("complex", "float64")
+    assert status.capabilities == ("complex", "float16", "float64")
 
 
 def test_every_required_function_is_its_own() -> None:

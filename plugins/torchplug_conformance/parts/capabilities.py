@@ -32,6 +32,11 @@ REFUSALS: dict[str, dict[str, Callable[[], Any]]] = {
         "complex": lambda: torchplug.complex(torchplug.ones(2), torchplug.ones(2)),
         "promotion": lambda: torchplug.ones(2) * 1j,
     },
+    "float16": {
+        "zeros": lambda: torchplug.zeros(2, dtype=dt.float16),
+        "half": lambda: torchplug.ones(2).half(),
+        "tensor": lambda: torchplug.tensor(np.ones(2, np.float16)),
+    },
     "bfloat16": {
         "zeros": lambda: torchplug.zeros(2, dtype=dt.bfloat16),
         "to": lambda: torchplug.ones(2).to(dt.bfloat16),

@@ -64,6 +64,17 @@ def float64(backend: Backend) -> Iterator[str]:
     yield from _differs(backend, "(1 + 2**-50) - 1", backend.subtract(x, 1.0), [2.0**-50])
 
 
+def float16(backend: Backend) -> Iterator[str]:
+    """Half floats keep 11 bits, round to even, overflow beyond 65504 and stay half floats."""
+    x = _put(backend, [1.0, 1.0009765625, 40000.0], np.float16)
+    total = backend.add(x, x)
+    if backend.to_numpy(total).dtype != np.float16:
+        yield f"float16 + float16 came to the host as {backend.to_numpy(total).dtype}"
+    yield from _differs(backend, "x + x", total, np.array([2.0, 2.001953125, np.inf], np.float16))
+    rounded = backend.astype(_put(backend, [1 + 2.0**-11, 1 + 3 * 2.0**-11]), dt.float16)
+    yield from _differs(backend, "astype of halves", rounded, np.array([1.0, 1 + 2.0**-9], np.float16))
+
+
 def bfloat16(backend: Backend) -> Iterator[str]:
     """Brain floats keep 8 bits, round to even and stay brain floats."""
     x = _put(backend, [1.0, 1.0078125, 300.0], dt.bfloat16.numpy)
@@ -100,6 +111,7 @@ CLAIMS: dict[str, Callable[[Backend], Iterator[str]]] = {
     "mutable": mutable,
     "complex": complex_numbers,
     "float64": float64,
+    "float16": float16,
     "bfloat16": bfloat16,
     "compile": compiled,
 }

@@ -131,18 +131,20 @@ def check_casts(subject: Subject, dtype: DType) -> Iterator[str]:
 
 
 def check_indexing(subject: Subject) -> Iterator[str]:
-    """Basic indexing is NumPy's: integers, slices with steps, None and Ellipsis."""
+    """Basic indexing is NumPy's: integers, slices with steps, None and Ellipsis, every axis named."""
     backend = subject.engine.backend
     host = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
     x = backend.from_numpy(host, backend.devices()[0])
     every = slice(None)
     for key in (
-        (1,),
-        (every, slice(1, 4, 2)),
+        (1, every, every),
+        (1, ...),
+        (every, slice(1, 4, 2), every),
         (..., 2),
         (None, 0, ..., slice(0, 5, 3)),
         (2, 3, 4),
-        (slice(0, 0), 1),
+        (slice(0, 0), 1, ...),
+        (every, every, slice(None, None, -2)),
         (slice(2, None), every, None, slice(None, 2)),
         (...,),
     ):

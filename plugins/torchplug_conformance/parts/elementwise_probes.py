@@ -43,9 +43,9 @@ def in_wide(function: Callable[..., Any], *arguments: Any) -> np.ndarray:
 
 
 BINARY: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    "add": (np.add, NUMBERS),
+    "add": (np.add, (*NUMBERS, "bool")),
     "subtract": (np.subtract, NUMBERS),
-    "multiply": (np.multiply, NUMBERS),
+    "multiply": (np.multiply, (*NUMBERS, "bool")),
     "divide": (np.divide, FLOATING),
     "floor_divide": (np.floor_divide, ("uint", "int", "float")),
     "remainder": (np.remainder, ("uint", "int", "float")),

@@ -22,7 +22,7 @@ class TemplateBackend(Backend):
 
     name: ClassVar[str] = "template"
     api_version: ClassVar[int] = 1
-    capabilities: ClassVar[frozenset[str]] = frozenset({"complex", "float64"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"complex", "float64", "float16"})
 
     # ---- creation and transfer --------------------------------------------------------------------------------------
 
