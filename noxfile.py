@@ -14,6 +14,8 @@ nox.options.error_on_missing_interpreters = True
 # The engines that need no GPU; `scripts/gpu_check` covers the others.
 ENGINES = ("numpy", "jax", "strict")
 REFERENCE = "torch==2.13.0"
+# Plugins over libraries that may have no wheel for a machine: what installs the library, and the module to import.
+PLUGINS = {"array-api-strict": ("array-api-strict", "array_api_strict"), "mlx": ("mlx[cpu]", "mlx.core")}
 DOCUMENTED = (
     "frontend",
     "backends/torchplug_numpy",
@@ -75,6 +77,21 @@ def template(session: nox.Session) -> None:
     install(session, "test", "-e", "plugins/template-backend")
     session.run("python", "-m", "pytest", "-c", "plugins/template-backend/pyproject.toml", "plugins/template-backend")
     _run_suite(session, "template")
+
+
+@nox.session
+@nox.parametrize("name", list(PLUGINS), ids=list(PLUGINS))
+def plugin(session: nox.Session, name: str) -> None:
+    """A plugin of ours over somebody else's library, as a distribution of its own: its tests, the suite among them."""
+    requirement, module = PLUGINS[name]
+    if session.virtualenv.is_sandboxed:
+        session.run("python", "-m", "pip", "install", requirement, success_codes=(0, 1))
+    attempt = f"try: import {module}\nexcept Exception as error: print(f'{{type(error).__name__}}: {{error}}')"
+    if fault := str(session.run("python", "-c", attempt, silent=True)).strip():
+        session.skip(f"{requirement} cannot be imported here ({fault})")
+    folder = f"plugins/torchplug-{name}"
+    install(session, "test", "-e", folder)
+    session.run("python", "-m", "pytest", "-c", f"{folder}/pyproject.toml", folder)
 
 
 def _run_suite(session: nox.Session, backend: str) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 from torchplug._core import selection
 
-__all__ = ["Device", "DeviceLike", "as_device", "device_of_engine", "resolve"]
+__all__ = ["DEVICE_TYPES", "Device", "DeviceLike", "as_device", "device_of_engine", "resolve"]
 
 _PATTERN = re.compile(r"(?:(?P<engine>[a-z][a-z0-9_-]*)/)?(?P<type>[a-z_]+)(?::(?P<index>\d+))?")
-_TYPES = ("cpu", "cuda", "tpu", "mps", "xpu", "meta", "hip", "xla", "ipu", "hpu", "mtia", "vulkan", "privateuseone")
+DEVICE_TYPES = ("cpu", "cuda", "tpu", "mps", "xpu", "meta", "hip", "xla", "ipu", "hpu", "mtia", "vulkan", "privateuseone")
 
 
 class Device:
@@ -87,10 +87,10 @@ def _parse(text: str, index: int | None) -> tuple[str, int | None, str | None]:
     if match is None:
         raise RuntimeError(f"Invalid device string: '{text}'")
     kind, engine = match["type"], match["engine"]
-    if kind not in _TYPES:
+    if kind not in DEVICE_TYPES:
         if engine is None and index is None and selection.is_backend(kind):
             return selection.first_device_type(kind), int(match["index"]) if match["index"] else None, kind
-        raise RuntimeError(f"Expected one of {', '.join(_TYPES)} device type at start of device string: {text}")
+        raise RuntimeError(f"Expected one of {', '.join(DEVICE_TYPES)} device type at start of device string: {text}")
     if match["index"] is not None:
         if index is not None:
             raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {text}")

@@ -21,9 +21,9 @@ def convert(x: Tensor, dtype: DType) -> Tensor:
     """Returns `x` as another dtype, with history; `x` itself when it has that dtype."""
     if x._kind.dtype is dtype:
         return x
+    kind = x._kind.to(dtype)  # refused by name where the engine has no such type
     if x._node is not None and grad_enabled() and (dtype.is_floating_point or dtype.is_complex):
         return TENSOR_SPACE.astype(x, dtype)
-    kind = x._kind.to(dtype)
     return wrap(x._kind.F.astype(array_of(x), dtype), kind)
 
 

@@ -1,4 +1,4 @@
-"""The command `torchplug`: demo, run, backends, conformance, doctor, bench."""
+"""The command `torchplug`: demo, run, backends, conformance, new-backend, doctor, bench."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ COMMANDS = {
     "run": Command("run a program written for PyTorch, unedited", "torchplug.cli.run"),
     "backends": Command("list the backends, and why one is not available", "torchplug.backends_cli"),
     "conformance": Command("check a backend with the suite that decides what one is", "torchplug.cli.conformance"),
+    "new-backend": Command("write a plugin project around an array library", "torchplug.cli.new_backend"),
     "doctor": Command("say what there is on this machine, and what is wrong with it", "torchplug.cli.doctor"),
     "bench": Command("compare the speed of the backends", "torchplug.cli.bench"),
 }

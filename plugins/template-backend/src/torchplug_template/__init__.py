@@ -1,4 +1,4 @@
-"""A torchplug backend over a toy array library: the plugin that the entry point names."""
+"""The torchplug backend template: the plugin that the entry point names."""
 
 from collections.abc import Callable
 

@@ -56,6 +56,7 @@ class MLXBackend(ArrayAPIBackend):
         return mx.array(x, dtype=self.native_dtype(dtypes.from_numpy_dtype(x.dtype)))
 
     def to_numpy(self, x: Array) -> np.ndarray:
+        mx.eval(x)  # left to the conversion, which holds Python's lock meanwhile, this hung now and then
         if x.dtype == mx.bfloat16:  # NumPy's buffers have no name for it
             return np.array(x.view(mx.uint16)).view(dtypes.bfloat16.numpy)
         return np.array(x)
