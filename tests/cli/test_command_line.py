@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_without_a_command_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("demo", "run", "backends", "conformance", "doctor", "bench"))
+    assert all(name in out for name in ("demo", "run", "backends", "conformance", "new-backend", "doctor", "bench"))
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,7 +28,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == f"torchplug {torchplug.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "backends", "doctor", "bench"])
+@pytest.mark.parametrize("command", ["demo", "run", "backends", "conformance", "new-backend", "doctor", "bench"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -20,7 +20,7 @@ _NOT_THE_STANDARDS = {"argmin", "roll", "searchsorted", "sort"}
 
 
 class MLXBackend(ArrayAPIBackend):
-    """MLX arrays, on the CPU, which becomes MLX's default device. Its sine of a double is one of a float: no float64."""
+    """MLX arrays, on the CPU, which becomes MLX's default device. No float64: its sine is a float's."""
 
     name: ClassVar[str] = "mlx"
     capabilities: ClassVar[frozenset[str]] = frozenset({"float16", "bfloat16", "streams"})
@@ -56,7 +56,6 @@ class MLXBackend(ArrayAPIBackend):
         return mx.array(x, dtype=self.native_dtype(dtypes.from_numpy_dtype(x.dtype)))
 
     def to_numpy(self, x: Array) -> np.ndarray:
-        mx.eval(x)  # left to the conversion, which holds Python's lock meanwhile, this hung now and then
         if x.dtype == mx.bfloat16:  # NumPy's buffers have no name for it
             return np.array(x.view(mx.uint16)).view(dtypes.bfloat16.numpy)
         return np.array(x)
@@ -76,10 +75,9 @@ class MLXBackend(ArrayAPIBackend):
 
     def remainder(self, x: Array, y: Array) -> Array:
         self.refuse_zero_divisor(y)
-        if isinstance(x, (int, float)):
-            x = mx.array(x, y.dtype)
         out = mx.remainder(x, y)
-        return mx.where(out == 0, mx.multiply(x, 0), out)  # a remainder of zero has the sign of x
+        signed = mx.multiply(mx.array(x, out.dtype), 0)
+        return mx.where(out == 0, signed, out)  # a remainder of zero has the sign of x
 
     def sum(self, x: Array, axis: Axis, keepdims: bool) -> Array:
         return mx.sum(x, axis, keepdims).astype(x.dtype)
