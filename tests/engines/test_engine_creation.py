@@ -173,12 +173,12 @@ def test_basic_indexing_gives_arrays(bench: Bench, dtype: DType) -> None:
     host = np.arange(24).reshape(2, 3, 4).astype(dtype.numpy)
     x = bench.put(host)
     for key in [
-        (0,),
-        (slice(None), 1),
+        (0, ...),
+        (slice(None), 1, slice(None)),
         (..., -1),
         (None, slice(0, 2), slice(2, 0, -1)),
         (1, 2, 3, ...),
-        (0, slice(0, 0)),
+        (0, slice(0, 0), ...),
     ]:
         assert tuple(x[key].shape) == host[key].shape
         assert (bench.get(x[key]) == host[key]).all()

@@ -31,11 +31,10 @@ class MLXBackend(ArrayAPIBackend):
     def __init__(self) -> None:
         mx.set_default_device(mx.cpu)
         super().__init__()
-        # MLX only notes what is to be computed; results nobody reads would keep everything that led to them alive.
+        # MLX notes what is to be computed; what nobody reads would keep all that led to it alive.
         for name in {*required_functions(), *self.extra_kernels()}:
-            function = getattr(self, name)
             if name not in ("devices", "device_of", "to_device", "synchronize", "to_numpy"):
-                setattr(self, name, _queued(function))
+                setattr(self, name, _queued(getattr(self, name)))
 
     def find(self, name: str) -> Callable[..., Any] | None:
         return None if name in _NOT_THE_STANDARDS else super().find(name)
@@ -69,21 +68,24 @@ class MLXBackend(ArrayAPIBackend):
 
     def floor_divide(self, x: Array, y: Array) -> Array:
         multiple = self.subtract(x, self.remainder(x, y))
-        if mx.issubdtype(multiple.dtype, mx.integer):
-            return mx.floor_divide(multiple, y)
-        return mx.round(mx.divide(multiple, y))
+        whole = mx.issubdtype(multiple.dtype, mx.integer)
+        return mx.floor_divide(multiple, y) if whole else mx.round(mx.divide(multiple, y))
 
     def remainder(self, x: Array, y: Array) -> Array:
         self.refuse_zero_divisor(y)
         out = mx.remainder(x, y)
-        signed = mx.multiply(mx.array(x, out.dtype), 0)
-        return mx.where(out == 0, signed, out)  # a remainder of zero has the sign of x
+        return mx.where(out == 0, mx.array(x, out.dtype) * 0, out)  # a remainder of zero has the sign of x
 
     def sum(self, x: Array, axis: Axis, keepdims: bool) -> Array:
-        return mx.sum(x, axis, keepdims).astype(x.dtype)
+        return self._reduced(mx.sum, 0, x, axis, keepdims)
 
     def prod(self, x: Array, axis: Axis, keepdims: bool) -> Array:
-        return mx.prod(x, axis, keepdims).astype(x.dtype)
+        return self._reduced(mx.prod, 1, x, axis, keepdims)
+
+    def _reduced(self, function: Callable[..., Array], start: int, x: Array, axis: Axis, keepdims: bool) -> Array:
+        if x.size == 0:  # MLX's loop over nothing sometimes does not end
+            return mx.full(np.empty(x.shape).sum(axis, keepdims=keepdims).shape, mx.array(start, x.dtype))
+        return function(x, axis, keepdims).astype(x.dtype)
 
     def matmul(self, x: Array, y: Array) -> Array:
         if mx.issubdtype(x.dtype, mx.inexact):
@@ -91,9 +93,7 @@ class MLXBackend(ArrayAPIBackend):
         return self.sum(mx.expand_dims(x, -1) * mx.expand_dims(y, -3), -2, False)  # MLX multiplies matrices of floats
 
     def argsort(self, x: Array, axis: int, descending: bool) -> Array:
-        if descending:
-            return super().argsort(x, axis, True)
-        return mx.argsort(x, axis).astype(mx.int64)
+        return super().argsort(x, axis, True) if descending else mx.argsort(x, axis).astype(mx.int64)
 
     def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
         return x.at[indices].add(values) if values.shape[0] else x
