@@ -176,7 +176,7 @@ def test_basic_indexing_gives_arrays(bench: Bench, dtype: DType) -> None:
         (0, ...),
         (slice(None), 1, slice(None)),
         (..., -1),
-        (None, slice(0, 2), slice(2, 0, -1)),
+        (None, slice(0, 2), slice(2, 0, -1), ...),
         (1, 2, 3, ...),
         (0, slice(0, 0), ...),
     ]:
