@@ -57,9 +57,9 @@ def test_reductions_of_views(bench: Bench, function: str, layout: str) -> None:
     elif layout == "reversed":
         x, array = x[::-1, :, ::-1], array[::-1, :, ::-1]
     elif layout == "sliced":
-        x, array = x[1:, ::2], array[1:, ::2]
+        x, array = x[1:, ::2], array[1:, ::2, :]
     else:
-        x, array = np.broadcast_to(x[:1], (6, 4, 5)), bench.backend.broadcast_to(array[:1], (6, 4, 5))
+        x, array = np.broadcast_to(x[:1], (6, 4, 5)), bench.backend.broadcast_to(array[:1, ...], (6, 4, 5))
     for axis in (None, 0, 1, 2, (0, 2)):
         got = bench.get(getattr(bench.backend, function)(array, axis, False))
         np.testing.assert_allclose(got, getattr(np, function)(x.astype(np.float64), axis=axis), rtol=2e-6)

@@ -106,7 +106,7 @@ def test_indices_out_of_range_are_the_front_end_s_mistake(indices: list[int]) ->
     with pytest.raises(IndexError, match="expected 0 to 1"):
         backend.take(X, put(indices, np.int64), 0)
     with pytest.raises(IndexError, match="expected 0 to 1"):
-        backend.scatter_add(X[0], put(indices, np.int64), put([1.0]))
+        backend.scatter_add(X[0, ...], put(indices, np.int64), put([1.0]))
 
 
 def test_another_device_is_refused() -> None:
