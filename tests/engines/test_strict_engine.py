@@ -76,7 +76,7 @@ _LEAKS: dict[str, Callable[[], Any]] = {
     "list as shape": lambda: backend.reshape(X, [4]),
     "NumPy dtype": lambda: backend.astype(X, np.float64),
     "NumPy value in full": lambda: backend.full((2,), np.float32(1), dt.float32, "cpu"),
-    "vector in matmul": lambda: backend.matmul(X, X[0]),
+    "vector in matmul": lambda: backend.matmul(X, X[0, ...]),
     "int32 indices": lambda: backend.take(X, put([0], np.int32), 0),
     "matrix of indices": lambda: backend.take(X, put([[0]], np.int64), 0),
     "matrix in scatter_add": lambda: backend.scatter_add(X, N, X),
