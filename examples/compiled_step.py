@@ -31,12 +31,14 @@ def measure(backend, compiled, steps=50):
 
 
 def main():
-    print(f"{'backend':10}{'step':10}{'first loss':>12}{'last loss':>12}{'ms':>10}")
-    for backend in torch.backends.available():
+    backends = torch.backends.available()
+    width = max(len(name) for name in ("backend", *backends)) + 2
+    print(f"{'backend':{width}}{'step':10}{'first loss':>12}{'last loss':>12}{'ms':>10}")
+    for backend in backends:
         for compiled in (False, True):
             first, last, seconds = measure(backend, compiled)
             kind = "compiled" if compiled else "plain"
-            print(f"{backend:10}{kind:10}{first:12.4f}{last:12.4f}{seconds * 1e3:10.2f}")
+            print(f"{backend:{width}}{kind:10}{first:12.4f}{last:12.4f}{seconds * 1e3:10.2f}")
 
 
 if __name__ == "__main__":

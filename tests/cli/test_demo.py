@@ -72,7 +72,7 @@ def test_all_backends_are_compared_and_the_others_explained(
     code = main(["demo", "--backend", "all", "--epochs", "1", "--checkpoint", str(tmp_path / "digits.pt")])
     out = capsys.readouterr().out
     assert code == 0, out
-    assert re.search(r"^step +numpy +strict", out, re.MULTILINE)
+    assert re.search(r"^step +numpy( .*)? strict\b", out, re.MULTILINE)  # whatever else is installed may stand between
     assert re.search(
         r"^strict agrees with numpy: losses differ by at most \S+ in the first 23 steps", out, re.MULTILINE
     )
