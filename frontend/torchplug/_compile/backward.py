@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchplug._core.node import FREED, FREED_MESSAGE, AccumulateGrad, Node, Output
+from torchplug._core.node import FREED, FREED_MESSAGE, AccumulateGrad, Node, NoPlan, Output
 from torchplug._core.tensor import Tensor, array_of, wrap
 
 __all__ = ["COMPILED", "Template", "make_template"]
@@ -123,12 +123,7 @@ class _Compiled:
 COMPILED: Any = _Compiled()
 
 
-class _EmptyPlan:
-    items: tuple = ()
-    rules: tuple = ()
-
-
-COMPILED.PLAN = _EmptyPlan
+COMPILED.PLAN = NoPlan
 
 
 def _compile_backward(program: Any, template: Template, given: tuple[bool, ...]) -> Any:

@@ -101,8 +101,8 @@ def unary(
     )
     slot = op.slot
     needs = parameters_of(rule)[2:] if rule else ()
-    simple = needs in ((), ("input",))
-    saves_input = "input" in needs
+    simple = needs in ((), ("input",), ("out",))
+    saves_input, saves_out = "input" in needs, "out" in needs
     same = result == "same"
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -134,14 +134,11 @@ def unary(
             node.plan = op.plan(1)
             cell = input._cell
             node.versions = (cell.version,) if saves_input and cell is not None else None
-            node.saved = (array,) if saves_input else ()
-            node.sources = (input,) if saves_input else ()
+            node.saved = (array,) if saves_input else (value,) if saves_out else ()
+            node.sources = (input,) if saves_input else (None,) if saves_out else ()
             node.fix = node.cell = node.hooks = node.outputs = None
             node.seq = next_sequence_number()
             tensor._node = node
-        elif mode is True:
-            tensor._node = None
-            tensor._node = op.node_of_lone(parent, input, array, (input,), tensor)
         else:
             tensor._node = None
             if mode:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torchplug._core import geometry as geo
 from torchplug._core.modes import grad_enabled
-from torchplug._core.node import AccumulateGrad, Node, Output, next_sequence_number
+from torchplug._core.node import AccumulateGrad, Node, NoPlan, Output, next_sequence_number
 from torchplug._core.promotion import can_cast
 from torchplug._core.tensor import Tensor, array_of, cell_of, geometry_of, new, shape_of, wrap, write
 
@@ -89,7 +89,7 @@ def assign(tensor: Tensor, result: Tensor, host: Any = None) -> Tensor:
 def _constant(tensor: Tensor) -> Node:
     """Returns the history of a tensor overwritten by something without gradient: it still requires grad, its past gets none."""
     node = Node(CONSTANT, (tensor._node,), tensor._kind)
-    node.plan = _EmptyPlan
+    node.plan = NoPlan
     return node
 
 
@@ -100,8 +100,10 @@ def _base_node(tensor: Tensor) -> Any:
 
 def rebase(tensor: Tensor, node: Any) -> None:
     """Makes `node` the history of a tensor that was just written, and brings the tensors that share its memory in line."""
-    if type(node) is Node and node.cell is not None and node.versions is not None:
-        node.cell, node.versions = tensor._cell, (*node.versions[:-1], tensor._cell.version)
+    if type(node) is Node and node.plan is not None and node.plan.saves_out:
+        # The result that the rule reads is the tensor now.
+        before = node.versions[:-1] if node.versions is not None else [0] * len(node.saved)
+        node.cell, node.versions = tensor._cell, [*before, tensor._cell.version]
     view = tensor._view
     base = tensor
     if view is not None and view.base is not None:
@@ -226,19 +228,16 @@ class _Constant:
         return (None,)
 
 
-class _EmptyPlan:
-    items: tuple = ()
-    rules: tuple = ()
-
-
 AS_VIEW: Any = _AsView()
 COPY_SLICES: Any = _CopySlices()
 CONSTANT: Any = _Constant()
-AS_VIEW.PLAN = COPY_SLICES.PLAN = _EmptyPlan
+AS_VIEW.PLAN = COPY_SLICES.PLAN = NoPlan
 
 
 def shadow(tensor: Tensor) -> Tensor:
-    """Returns the tensor as it is before an in-place op, for that op's history."""
+    """Returns the tensor as it is before an in-place op, for that op's history; it shares no storage."""
+    if tensor._cell is None and tensor._node is not None:
+        cell_of(tensor)
     other = new(Tensor)
     other._array = array_of(tensor)
     other._kind = tensor._kind

@@ -10,13 +10,13 @@ import numpy as np
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug_spec import dtypes as dt
 
-__all__ = ["basic_key", "read_key"]
+__all__ = ["INTEGER_KEYS", "basic_key", "read_key"]
 
 
 def basic_key(key: Any, size: tuple[int, ...]) -> tuple | None:
     """Returns the canonical slice key of a key made of ints, slices, None and Ellipsis only; None for any other."""
     if type(key) is int:
-        return _INTEGER_KEYS.get((key, size)) or _integer_key(key, size)
+        return INTEGER_KEYS.get((key, size)) or _integer_key(key, size)
     items = key if type(key) is tuple else (key,)
     canonical: list[Any] = []
     dim = 0
@@ -44,15 +44,15 @@ def basic_key(key: Any, size: tuple[int, ...]) -> tuple | None:
     return tuple(canonical)
 
 
-_INTEGER_KEYS: dict[tuple[int, tuple[int, ...]], tuple] = {}
+INTEGER_KEYS: dict[tuple[int, tuple[int, ...]], tuple] = {}
 """The keys of x[number], by number and size: loops over a tensor ask for the same ones again."""
 
 
 def _integer_key(item: int, size: tuple[int, ...]) -> tuple:
     key = (_integer(item, 0, size), *(slice(0, length, 1) for length in size[1:]))
-    if len(_INTEGER_KEYS) > 4096:
-        _INTEGER_KEYS.clear()
-    _INTEGER_KEYS[item, size] = key
+    if len(INTEGER_KEYS) > 4096:
+        INTEGER_KEYS.clear()
+    INTEGER_KEYS[item, size] = key
     return key
 
 

@@ -20,10 +20,14 @@ LENSES: dict[str, Lens] = {}
 
 
 class Lens:
-    """One kind of movement. `native` says that `get` on a strided engine is itself a view of the parent's memory."""
+    """One kind of movement. `native` says that `get` on a strided engine is itself a view of the parent's memory.
+
+    `kernel` names the function of `F` that makes the view on a strided engine, where it is one call with `args`.
+    """
 
     __slots__ = ("name",)
     native = True
+    kernel: str | None = None
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -70,7 +74,18 @@ class _Index(Lens):
         return F.slice_embed(g, shape, key)
 
 
+class _Pick(_Index):
+    """An index without new dimensions."""
+
+    kernel = "slice"
+
+    def view(self, F: Any, x: Any, key: tuple) -> Any:
+        return F.slice(x, key)
+
+
 class _Permute(Lens):
+    kernel = "permute_dims"
+
     def geometry(self, parent: Geometry, axes: Shape) -> Geometry:
         return geo.permute(parent, axes)
 
@@ -112,6 +127,15 @@ class _Reshape(Lens):
         return F.reshape(g, shape)
 
 
+class _ReshapeDense(_Reshape):
+    """Another shape of a strided array in C order without dimensions of length 1: the library's own strides are right."""
+
+    kernel = "reshape"
+
+    def view(self, F: Any, x: Any, *args: Any) -> Any:
+        return F.reshape(x, args[0])
+
+
 class _Insert(_Reshape):
     """A new dimension of length 1, with the stride PyTorch gives it."""
 
@@ -131,6 +155,8 @@ class _Insert(_Reshape):
 
 
 class _Expand(Lens):
+    kernel = "broadcast_to"
+
     def geometry(self, parent: Geometry, shape: Shape) -> Geometry:
         return geo.expand(parent, shape)
 
@@ -275,8 +301,10 @@ class _Reinterpret(Lens):
 
 
 INDEX = _Index("index")
+PICK = _Pick("pick")
 PERMUTE = _Permute("permute")
 RESHAPE = _Reshape("reshape")
+RESHAPE_DENSE = _ReshapeDense("reshape_dense")
 INSERT = _Insert("insert")
 EXPAND = _Expand("expand")
 DIAGONAL = _Diagonal("diagonal")

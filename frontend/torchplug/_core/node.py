@@ -16,6 +16,7 @@ from torchplug._core.tensor import Storage, Tensor
 
 __all__ = [
     "AccumulateGrad",
+    "NoPlan",
     "Node",
     "Output",
     "check_unwritten",
@@ -81,6 +82,14 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
+
+
+class NoPlan:
+    """The plan of nodes that save nothing by a plan: theirs is a way back of their own."""
+
+    items: tuple = ()
+    rules: tuple = ()
+    saves_out = False
 
 
 class Output:

@@ -10,14 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from torchplug._core.calling import (
+    ARRAY,
+    ATTRIBUTE,
+    OUT,
+    RESIDUAL,
+    SHAPE,
+    fix_of,
+    raw,
+    saved_shape,
+    versions_of,
+    write_call,
+    write_view_call,
+)
 from torchplug._core.kernels import COMPOSITIONS, OPS, OPS_BY_KERNEL
 from torchplug._core.modes import WITH_LINES, grad_enabled
-from torchplug._core.node import Node, Output, lost_place, next_sequence_number
-from torchplug._core.tensor import Tensor, array_of, cell_of, make_view, new, shape_of
+from torchplug._core.node import Node, Output, lost_place
+from torchplug._core.tensor import Tensor, array_of, new, shape_of
 
 __all__ = ["TENSOR_SPACE", "Op", "ViewOp", "parameters_of", "record"]
-
-ARRAY, SHAPE, ATTRIBUTE, OUT, RESIDUAL = range(5)
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -29,13 +40,12 @@ def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
 class Plan:
     """What to save and which rules to run for one choice of inputs that need gradients."""
 
-    __slots__ = ("items", "rules", "saves_out", "saves_values")
+    __slots__ = ("items", "rules", "saves_out")
 
     def __init__(self, items: tuple, rules: tuple) -> None:
         self.items = items
         self.rules = rules
         self.saves_out = any(code == OUT for code, _ in items)
-        self.saves_values = frozenset(place for code, place in items if code == ARRAY)
 
 
 class Op:
@@ -44,7 +54,9 @@ class Op:
     `tensors` gives the positions of tensor parameters; `variadic` says that parameter 0 is a sequence of tensors.
     `rules` maps parameter names to rules; `joint` is one rule for all, returning a gradient (or None) per tensor input.
     `residuals` names what the kernel returns beside its `outputs`. `broadcasts` lets gradients be reduced to the shapes of
-    the inputs by the engine. `constant` ops have no gradient.
+    the inputs by the engine.
+
+    `op.call(...)` is the function written for the op at its first call; `op(...)` calls it.
     """
 
     def __init__(
@@ -80,8 +92,8 @@ class Op:
         self.fused_rule = fused_rule
         self.forward = forward
         self._plans: dict[int, Plan] = {}
-        self._lone = self.tensors == (0,) and outputs == 1 and not self.residuals and not variadic
-        self._smooth = self.differentiable
+        self.smooth = self.differentiable
+        self.call: Callable[..., Any] = self._first_call
         if forward is not None:
             COMPOSITIONS[self.kernel] = forward
         self.slot = len(OPS)
@@ -99,8 +111,17 @@ class Op:
         return f"<op {self.name}>"
 
     def __call__(self, *args: Any) -> Any:
-        if self._lone and not _holds_tensors(args):
-            return self._call_lone(args[0], args)
+        return self.call(*args)
+
+    def _first_call(self, *args: Any) -> Any:
+        if self.outputs == 1 and self.tensors and not self.variadic:
+            self.call = write_call(self, Op.call_any, record)
+        else:
+            self.call = lambda *args: self.call_any(args)
+        return self.call(*args)
+
+    def call_any(self, args: tuple) -> Any:
+        """Calls the op with whatever it can be called with: several results, tensors of many kinds, numbers."""
         kind, inputs, raw = self._prepared(args)
         results = kind.table[self.slot](*raw)
         residuals: tuple = ()
@@ -114,76 +135,21 @@ class Op:
         else:
             outs = tuple(_tensor(result, kind) for result in results)
             out = outs
-        if self._smooth and grad_enabled():
+        if self.smooth and grad_enabled():
             for x in inputs:
                 if x is not None and x._node is not None:
                     record(self, args, raw, inputs, outs, residuals)
                     break
         return out
 
-    def _call_lone(self, x: Tensor, args: tuple) -> Tensor:
-        """Calls an op of one tensor with one output, all other arguments plain: the shortest path."""
-        kind = x._kind
-        array = x._array
-        if array is None:
-            array = array_of(x)
-        value = kind.table[self.slot](array, *args[1:])
-        out = new(Tensor)
-        out._array = value
-        out._kind = kind.by_native.get(value.dtype) or kind.of(value)
-        out._node = None
-        out._cell = None
-        parent = x._node
-        if parent is not None and self._smooth:
-            mode = grad_enabled()
-            if mode is True:
-                out._node = self.node_of_lone(parent, x, array, args, out)
-            elif mode:
-                record(self, args, (array, *args[1:]), (x,), (out,), ())
-        return out
-
-    def node_of_lone(self, parent: Any, x: Tensor, array: Any, args: tuple, out: Tensor) -> Node:
-        """Returns the node of such a call."""
-        node = new(Node)
-        node.op = self
-        node.edges = (parent,)
-        node.kind = x._kind
-        node.plan = plan = self._plans.get(1) or self.plan(1)
-        node.fix = node.cell = node.hooks = node.outputs = node.versions = None
-        saved: list[Any] = []
-        sources: list[Any] = []
-        for code, place in plan.items:
-            source = None
-            if code == ATTRIBUTE:
-                value = args[place]
-            elif code == SHAPE:
-                value = tuple(array.shape)
-            elif code == ARRAY:
-                value, source = array, x
-                if x._cell is not None and x._cell.version:
-                    node.versions = ()
-            else:
-                node.cell = cell_of(out)
-                value = out._array
-            saved.append(value)
-            sources.append(source)
-        node.saved, node.sources = saved, sources
-        if node.cell is not None or node.versions is not None:
-            own = node.cell.version if node.cell is not None else 0
-            node.versions = [*(0 if source is None else _version(source) for source in sources), own]
-        if self.broadcasts:
-            _fix_broadcast(node, (x,), out)
-        node.seq = next_sequence_number()
-        return node
-
     def _prepared(self, args: tuple) -> tuple[Any, list[Tensor | None], list[Any]]:
         """Returns the kind of the call, the tensor of each edge (None for a number or an absent one) and the raw arguments."""
-        raw = list(args)
+        given = [arg if place in self.tensors else raw(arg) for place, arg in enumerate(args)]
         inputs: list[Tensor | None] = []
         kind = None
         if self.variadic:
             inputs.extend(args[0])
-            raw[0] = [array_of(x) if x._array is None else x._array for x in args[0]]
+            given[0] = [array_of(x) if x._array is None else x._array for x in args[0]]
             kind = self._common_kind(inputs)
         for place in self.tensors:  # the order of the edges, not always that of the arguments
             if self.variadic and place == 0:
@@ -192,16 +158,13 @@ class Op:
             if not isinstance(arg, Tensor):
                 inputs.append(None)
                 continue
-            raw[place] = array_of(arg) if arg._array is None else arg._array
+            given[place] = array_of(arg) if arg._array is None else arg._array
             inputs.append(arg)
             if kind is None:
                 kind = arg._kind
             elif arg._kind is not kind:
                 kind = self._common_kind(inputs)
-        for place, arg in enumerate(args):
-            if place not in self.tensors and _holds_tensors((None, arg)):
-                raw[place] = self._raw(arg)
-        return kind, inputs, raw
+        return kind, inputs, given
 
     def _common_kind(self, inputs: list[Tensor | None]) -> Any:
         """Returns the kind of the first tensor; PyTorch's error if another is on another device."""
@@ -214,15 +177,6 @@ class Op:
             elif x._kind.native_device != kind.native_device or x._kind.engine is not kind.engine:
                 raise device_error(self.name, [x for x in inputs if x is not None])
         return kind
-
-    @staticmethod
-    def _raw(arg: Any) -> Any:
-        if isinstance(arg, Tensor):
-            array = arg._array
-            return array_of(arg) if array is None else array
-        if type(arg) in (list, tuple) and any(isinstance(item, Tensor) for item in arg):
-            return type(arg)(array_of(item) if isinstance(item, Tensor) else item for item in arg)
-        return arg
 
     def plan(self, needed: int) -> Plan:
         """Returns what to save when the inputs of the bit set `needed` want gradients."""
@@ -276,20 +230,6 @@ class Op:
         raise TypeError(f"the rule of op '{self.name}' asks for '{name}', which is none of {self.parameters}")
 
 
-def _holds_tensors(args: tuple) -> bool:
-    """Says whether an argument beside the first is a tensor, or a sequence of tensors."""
-    for arg in args[1:]:
-        cls = arg.__class__
-        if cls is int or cls is bool or arg is None or cls is float:
-            continue
-        if cls is tuple or cls is list:
-            if arg and isinstance(arg[0], Tensor):
-                return True
-        elif isinstance(arg, Tensor):
-            return True
-    return False
-
-
 def _node_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.strip("_").split("_")) + "Backward0"
 
@@ -321,7 +261,7 @@ def record(
     plan = node.plan = op.plan(needed if not op.variadic else -1)
     _save(node, plan, args, raw, outs, residuals)
     if op.broadcasts:
-        _fix_broadcast(node, inputs, outs[0])
+        node.fix = fix_of(inputs, tuple(outs[0]._array.shape))
     if op.differentiable_outputs == 1:
         outs[0]._node = node
     else:
@@ -343,7 +283,6 @@ def _save(
         return
     saved: list[Any] = []
     sources: list[Any] = []
-    versions: list[int] = []
     for code, place in plan.items:
         source = None
         if code == ARRAY:
@@ -353,46 +292,12 @@ def _save(
             saved.append(raw[place])
             source = args[place] if isinstance(args[place], Tensor) else None
         elif code == SHAPE:
-            value = args[place]
-            saved.append(
-                shape_of(value)
-                if isinstance(value, Tensor)
-                else tuple(shape_of(item) for item in value)
-                if type(value) in (list, tuple) and value and isinstance(value[0], Tensor)
-                else getattr(value, "shape", ())
-            )
-        elif code == OUT:
-            out = outs[0]
-            node.cell = cell_of(out)
-            saved.append(out._array)
+            saved.append(saved_shape(args[place]))
         else:
-            saved.append(residuals[place])
+            saved.append(outs[0]._array if code == OUT else residuals[place])
         sources.append(source)
-        versions.append(_version(source))
-    node.saved = saved
-    node.sources = sources
-    if node.cell is not None or any(versions):
-        node.versions = [*versions, node.cell.version if node.cell is not None else 0]
-
-
-def _version(source: Any) -> int:
-    if isinstance(source, Tensor):
-        return source._cell.version if source._cell is not None else 0
-    if type(source) in (list, tuple):
-        return sum(_version(item) for item in source)
-    return 0
-
-
-def _fix_broadcast(node: Node, inputs: Sequence[Tensor | None], out: Tensor) -> None:
-    shape = out._array.shape
-    fix: list[Any] | None = None
-    for edge, x in enumerate(inputs):
-        own = shape if x is None else shape_of(x)
-        if own != shape:
-            if fix is None:
-                fix = [None] * len(inputs)
-            fix[edge] = own
-    node.fix = fix
+    node.saved, node.sources = saved, sources
+    node.versions = versions_of(sources, plan.saves_out)
 
 
 class ViewOp(Op):
@@ -410,18 +315,20 @@ class ViewOp(Op):
             node=node,
         )
 
-    def __call__(self, x: Tensor, *args: Any, dtype: Any = None) -> Tensor:  # type: ignore[override]
-        out = make_view(x, self.lens, args, dtype)
-        if x._node is not None:
-            if grad_enabled():
-                self.attach(x, out, args)
-            elif out._view.base is not None:
-                out._view.meta = "no_grad"
-                out._node = lost_place(out._cell)
-        return out
+    def _first_call(self, *args: Any, **keywords: Any) -> Tensor:
+        self.call = write_view_call(self, VIEW_PLAN, self.attach)
+        return self.call(*args, **keywords)
+
+    def __call__(self, *args: Any, **keywords: Any) -> Tensor:
+        return self.call(*args, **keywords)
 
     def attach(self, x: Tensor, out: Tensor, args: tuple) -> None:
-        """Records the node of a view."""
+        """Records the node of a view, whatever the mode."""
+        if not grad_enabled():
+            if out._view.base is not None:
+                out._view.meta = "no_grad"
+                out._node = lost_place(out._cell)
+            return
         node = Node(self, (x._node,), x._kind)
         node.plan = VIEW_PLAN
         node.saved = (self.lens, args, shape_of(x))

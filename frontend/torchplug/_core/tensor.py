@@ -27,6 +27,7 @@ __all__ = [
     "make_view",
     "memory_order",
     "strides_of",
+    "view_over",
     "wrap",
     "write",
     "write_slice",
@@ -166,10 +167,25 @@ def cell_of(tensor: Tensor) -> Storage:
         kind = tensor._kind
         # A kernel may return a library scalar for 0-d results; from here on the memory must be one that can be shared.
         array = tensor._array = kind.F.own(tensor._array) if kind.mutable else tensor._array
-        cell = tensor._cell = Storage(array, kind)
+        node = None if tensor._node is None else _reader(tensor._node)
+        if node is not None and node.cell is not None and not node.cell.aliases:
+            cell = tensor._cell = node.cell  # the node made the storage first, to show its result
+        else:
+            cell = tensor._cell = Storage(array, kind)
+            if node is not None and node.cell is None:
+                node.cell = cell  # so that the node hears of writes
         tensor._view = None
         cell.add_alias(tensor)
     return cell
+
+
+def _reader(place: Any) -> Any:
+    """Returns the node of a tensor's place in the graph if its rule reads that very tensor, its result; else None."""
+    node = getattr(place, "node", place)
+    if node is not place and place.index:
+        return None
+    plan = getattr(node, "plan", None)
+    return node if plan is not None and plan.saves_out else None
 
 
 def geometry_of(tensor: Tensor) -> geo.Geometry:
@@ -231,16 +247,7 @@ def make_view(x: Tensor, lens: Any, args: tuple, dtype: Any = None) -> Tensor:
     view._kind = kind if dtype is None else kind.to(dtype)
     view._node = None
     view._cell = cell
-    old = x._view
-    step = ((lens, args),)
-    if old is None:
-        view._view = View(x, step)
-    elif lens is lenses.AS_STRIDED:
-        base = x if old.base is None and not old.chain else old.base
-        view._view = View(base, _from_storage(cell, old.chain, args), old.counter, old.meta)
-    else:
-        # A detached alias (every Parameter is one) begins a history of its own: it is the base of its views.
-        view._view = View(x if old.base is None else old.base, old.chain + step, old.counter, old.meta)
+    view._view = View(x, ((lens, args),)) if x._view is None else view_over(x, x._view, lens, args)
     if kind.mutable:
         view._array = lens.view(kind.F, x._array, *args)
     else:
@@ -248,6 +255,15 @@ def make_view(x: Tensor, lens: Any, args: tuple, dtype: Any = None) -> Tensor:
         view._geometry = lens.geometry(geometry_of(x), *args)
     cell.add_alias(view)
     return view
+
+
+def view_over(x: Tensor, old: View, lens: Any, args: tuple) -> View:
+    """Returns how a view of `x` looks into the storage when `x` itself is a view, or detached."""
+    if lens is lenses.AS_STRIDED:
+        base = x if old.base is None and not old.chain else old.base
+        return View(base, _from_storage(x._cell, old.chain, args), old.counter, old.meta)
+    # A detached alias (every Parameter is one) begins a history of its own: it is the base of its views.
+    return View(x if old.base is None else old.base, (*old.chain, (lens, args)), old.counter, old.meta)
 
 
 def _from_storage(cell: Storage, chain: Chain, args: tuple) -> Chain:

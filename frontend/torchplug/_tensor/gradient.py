@@ -8,7 +8,7 @@ from torchplug._core import modes
 from torchplug._core.hooks import NodeHooks, RemovableHandle
 from torchplug._core.naming import c_name, scalar_type_name
 from torchplug._core.node import AccumulateGrad, Output, check_unwritten, is_lost, lost_place
-from torchplug._core.tensor import Tensor, alias, geometry_of, shape_of
+from torchplug._core.tensor import Tensor, alias, cell_of, geometry_of, shape_of
 
 __all__: list[str] = []
 
@@ -196,6 +196,7 @@ def detach_(self: Tensor) -> Tensor:
             "detach_() cannot be called on these gradients. To fix this error, please refer to the "
             "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
         )
+    cell_of(self)  # made while the node is known: a rule may read this very tensor
     self._node = None
     return self
 

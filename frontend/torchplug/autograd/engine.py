@@ -23,7 +23,7 @@ from torchplug._core.node import (
     unpack_error,
 )
 from torchplug._core.op import IDENTITY, TENSOR_SPACE
-from torchplug._core.tensor import Tensor, array_of, wrap
+from torchplug._core.tensor import Storage, Tensor, array_of, wrap
 
 __all__ = ["run_backward"]
 
@@ -226,13 +226,18 @@ def check_versions(node: Node) -> None:
             if now != expected:
                 written = next(x for x in source if isinstance(x, Tensor) and x._cell is not None and x._cell.version)
                 raise unpack_error(node, written, 0, now, expected)
-    if node.cell is not None and node.cell.version != versions[-1]:
-        raise unpack_error(node, _saved_output(node), 0, node.cell.version, versions[-1])
+    if node.cell is not None:
+        expected = versions[-1] if versions is not None else 0
+        if node.cell.version != expected:
+            raise unpack_error(node, _saved_output(node), 0, node.cell.version, expected)
 
 
 def _saved_output(node: Node) -> Tensor:
     place = next(i for i, (code, _) in enumerate(node.plan.items) if code == 3)
-    out = wrap(node.saved[place], node.kind.of(node.saved[place]))
+    array = node.saved[place]
+    out = wrap(array, node.kind.of(array))
+    if node.cell is None:
+        node.cell = Storage(array, out._kind)  # the result itself takes this one when it is first viewed or written
     out._cell = node.cell
     out._view = None
     out._node = node if node.outputs is None else Output(node, 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torchplug._core import modes
 from torchplug._core.inplace import rebase
-from torchplug._core.node import FREED_MESSAGE, Node, Output, unpack_error
+from torchplug._core.node import FREED_MESSAGE, Node, NoPlan, Output, unpack_error
 from torchplug._core.op import TENSOR_SPACE
 from torchplug._core.tensor import Tensor, alias, array_of, cell_of, shape_of, wrap
 
@@ -187,7 +187,7 @@ def _recorded(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], resu
     fresh = [_detached(x, args, ctx) if isinstance(x, Tensor) else x for x in outs]
     tensors = [x for x in fresh if isinstance(x, Tensor)]
     node = Node(_op_of(cls), tuple(x._node for x in inputs), inputs[0]._kind)  # type: ignore[arg-type]
-    node.plan = _EmptyPlan
+    node.plan = NoPlan
     node.saved = (ctx, places, len(args))
     node.sources = (None, None, None)
     node.fix = tuple((shape_of(x), x._kind) for x in inputs)
@@ -211,11 +211,6 @@ def _detached(x: Tensor, args: tuple[Any, ...], ctx: FunctionCtx) -> Tensor:
     if any(x is dirty for dirty in ctx._dirty) or not any(x is arg for arg in args):
         return x
     return alias(x)
-
-
-class _EmptyPlan:
-    items: tuple = ()
-    rules: tuple = ()
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import broadcast_shapes, convert
 from torchplug._core.host import host_array
 from torchplug._core.inplace import assign, check_writable, shadow
-from torchplug._core.keys import basic_key, read_key
+from torchplug._core.keys import INTEGER_KEYS, basic_key, read_key
 from torchplug._core.kind import Kind
 from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name, type_string
@@ -21,7 +21,7 @@ from torchplug._core.tensor import Tensor, array_of, shape_of, wrap, write_slice
 from torchplug.ops.filling import copy_, fill_
 from torchplug.ops.from_data import tensor
 from torchplug.ops.gathering import ADVANCED, MASKED_FILL, PUT, landing
-from torchplug.ops.views import INDEX, SELECT
+from torchplug.ops.views import INDEX, PICK, SELECT
 from torchplug_spec import dtypes as dt
 
 __all__ = ["as_value", "column", "gather_by", "index_put", "index_put_", "places_of"]
@@ -32,9 +32,11 @@ Shape = tuple[int, ...]
 def __getitem__(self: Tensor, key: Any) -> Tensor:
     array = self._array
     size = array.shape if array is not None else self._geometry[0]
+    if type(key) is int:
+        return SELECT.call(self, INTEGER_KEYS.get((key, size)) or basic_key(key, size))
     canonical = basic_key(key, size)
-    if canonical is not None:
-        return (SELECT if type(key) is int else INDEX)(self, canonical)
+    if canonical is not None:  # as long as the size when it has no new dimensions
+        return (PICK if len(canonical) == len(size) else INDEX).call(self, canonical)
     canonical, tensors = read_key(key, self, tensor)
     view = INDEX(self, canonical)
     return gather_by(view, tensors) if tensors else view

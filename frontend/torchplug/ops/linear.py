@@ -8,18 +8,15 @@ from typing import Any
 
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.kernels import composition
-from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name
-from torchplug._core.node import Node, next_sequence_number
-from torchplug._core.op import TENSOR_SPACE, Op, record
-from torchplug._core.tensor import Tensor, new, shape_of
+from torchplug._core.op import TENSOR_SPACE, Op
+from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.products import (
     bmm,
     check_factors,
     check_tensors,
     matmul,
     mm,
-    product,
     shapes_error,
     zeros_sample,
 )
@@ -71,11 +68,6 @@ LINEAR_BIAS = _linear_op("AddmmBackward0", True)
 LINEAR_ROWS = _linear_op("UnsafeViewBackward0", False)
 LINEAR_ROWS_BIAS = _linear_op("ViewBackward0", True)
 LINEAR_VECTOR = _linear_op("SqueezeBackward4", False)
-_PAIR_RULES = {"input": _linear_back_input, "weight": lambda F, g, input: F.linear_backward_weight(g, input)}
-LINEAR_PAIR = Op("linear_pair", ("input", "weight"), tensors=("input", "weight"), rules=_PAIR_RULES, node="MmBackward0",
-                 forward=lambda F, x, weight: F.linear(x, weight, None))  # fmt: skip
-LINEAR_PAIR_ROWS = Op("linear_pair", ("input", "weight"), tensors=("input", "weight"), rules=_PAIR_RULES,
-                      node="UnsafeViewBackward0", forward=lambda F, x, weight: F.linear(x, weight, None))  # fmt: skip
 LINEAR_ODD_BIAS = _linear_op("AddmmBackward0", True, odd=True)
 
 
@@ -125,49 +117,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         shape, matrix = a.shape, w.shape
         if len(matrix) == 2 and len(shape) > 1 and shape[-1] == matrix[1]:
             if bias is None:
-                return product(LINEAR_PAIR if len(shape) == 2 else LINEAR_PAIR_ROWS, input, weight)
+                return (LINEAR if len(shape) == 2 else LINEAR_ROWS).call(input, weight, None)
             if bias._array.shape == matrix[:1]:
-                return _affine(LINEAR_BIAS if len(shape) == 2 else LINEAR_ROWS_BIAS, input, weight, bias)
+                return (LINEAR_BIAS if len(shape) == 2 else LINEAR_ROWS_BIAS).call(input, weight, bias)
     return _linear_checked(input, weight, bias, same)
-
-
-def _affine(op: Op, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Runs the linear op on checked tensors whose arrays are there: `Op.__call__` written out, as in `product`."""
-    kind = input._kind
-    a, w = input._array, weight._array
-    out = new(Tensor)
-    out._array = kind.table[op.slot](a, w, bias._array)
-    out._kind = kind
-    out._cell = out._node = None
-    edges = bias._node, input._node, weight._node
-    needed = (edges[0] is not None) + 2 * (edges[1] is not None) + 4 * (edges[2] is not None)
-    if not needed or not (mode := grad_enabled()):
-        return out
-    if mode is not True:
-        record(op, (input, weight, bias), (a, w, bias._array), (bias, input, weight), (out,), ())
-        return out
-    out._node = node = new(Node)
-    node.op = op
-    node.edges = edges
-    node.kind = kind
-    node.plan = op.plan(needed)
-    # The rule of the input reads the weight, that of the weight the input, that of the bias nothing.
-    if needed >= 6:
-        node.saved, node.sources = (w, a), (weight, input)
-    elif needed >= 4:
-        node.saved, node.sources = (a,), (input,)
-    elif needed >= 2:
-        node.saved, node.sources = (w,), (weight,)
-    else:
-        node.saved = node.sources = ()
-    node.versions = (
-        [0 if x._cell is None else x._cell.version for x in node.sources]
-        if input._cell is not None or weight._cell is not None
-        else None
-    )
-    node.fix = node.cell = node.hooks = node.outputs = None
-    node.seq = next_sequence_number()
-    return out
 
 
 def _linear_checked(input: Tensor, weight: Tensor, bias: Tensor | None, same: bool) -> Tensor:

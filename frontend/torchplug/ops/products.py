@@ -10,11 +10,9 @@ from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import argument_error, broadcast_shapes
 from torchplug._core.inplace import write_out
 from torchplug._core.kernels import composition
-from torchplug._core.modes import grad_enabled
 from torchplug._core.naming import scalar_type_name
-from torchplug._core.node import Node, next_sequence_number
-from torchplug._core.op import TENSOR_SPACE, Op, device_error, record
-from torchplug._core.tensor import Tensor, array_of, new, shape_of
+from torchplug._core.op import TENSOR_SPACE, Op, device_error
+from torchplug._core.tensor import Tensor, shape_of
 from torchplug_spec import DType
 
 __all__ = ["bmm", "dot", "matmul", "mm", "mv"]
@@ -117,59 +115,18 @@ def shapes_error(a: Shape, b: Shape) -> RuntimeError:
     return RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})")
 
 
+def check_matrices(first: Tensor, second: Tensor) -> None:
+    """Raises PyTorch's error unless two matrices fit."""
+    a, b = shape_of(first), shape_of(second)
+    if a[1] != b[0]:
+        raise shapes_error(a, b)
+
+
 def batch_error(a: Shape, b: Shape) -> RuntimeError:
     """Returns PyTorch's error for batches of matrices that do not fit."""
     return RuntimeError(
         f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]."
     )
-
-
-def product(op: Op, input: Tensor, other: Tensor) -> Tensor:
-    """Runs an op of two checked tensors of one kind: `Op.__call__` written out, since products are the hottest of all."""
-    kind = input._kind
-    a = input._array
-    if a is None:
-        a = array_of(input)
-    b = other._array
-    if b is None:
-        b = array_of(other)
-    tensor = new(Tensor)
-    tensor._array = kind.table[op.slot](a, b)
-    tensor._kind = kind
-    tensor._cell = None
-    parent, parent2 = input._node, other._node
-    tensor._node = None
-    if (parent is None and parent2 is None) or not (mode := grad_enabled()):
-        return tensor
-    if mode is not True or op is MATMUL:
-        record(op, (input, other), (a, b), (input, other), (tensor,), ())
-        return tensor
-    node = new(Node)
-    node.op = op
-    node.edges = (parent, parent2)
-    node.kind = kind
-    cell, cell2 = input._cell, other._cell
-    if parent is None:
-        node.plan = op.plan(2)
-        node.saved = (a,)
-        node.sources = (input,)
-        node.versions = None if cell is None else (cell.version,)
-    elif parent2 is None:
-        node.plan = op.plan(1)
-        node.saved = (b,)
-        node.sources = (other,)
-        node.versions = None if cell2 is None else (cell2.version,)
-    else:
-        node.plan = op.plan(3)
-        node.saved = (b, a)
-        node.sources = (other, input)
-        node.versions = (
-            None if cell is None and cell2 is None else (cell2.version if cell2 else 0, cell.version if cell else 0)
-        )
-    node.fix = node.cell = node.hooks = node.outputs = None
-    node.seq = next_sequence_number()
-    tensor._node = node
-    return tensor
 
 
 # ---- public functions ------------------------------------------------------------------------------------------------
@@ -228,21 +185,25 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
         check_tensors("matmul", input=input, other=other)
         raise
     a, b = input._array, other._array
-    shape, shape2 = a.shape if a is not None else shape_of(input), b.shape if b is not None else shape_of(other)
-    if not same:
-        check_factors(input, other)
-    if len(shape) == 2 and len(shape2) == 2:
-        if shape[1] != shape2[0]:
-            raise shapes_error(shape, shape2)
-        result = product(MM, input, other)
+    if same and a is not None and b is not None and a.ndim == 2 and b.ndim == 2:
+        try:
+            result = MM.call(input, other)
+        except Exception:
+            check_matrices(input, other)
+            raise
     else:
-        result = _matmul_by_rank(input, other, tuple(shape), tuple(shape2))
+        if not same:
+            check_factors(input, other)
+        result = _matmul_by_rank(input, other, shape_of(input), shape_of(other))
     return result if out is None else write_out(out, result, "matmul")
 
 
 def _matmul_by_rank(input: Tensor, other: Tensor, a: Shape, b: Shape) -> Tensor:
     if not a or not b:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {len(a)}D and {len(b)}D")
+    if len(a) == 2 and len(b) == 2:
+        check_matrices(input, other)
+        return MM.call(input, other)
     if len(b) == 1:
         if len(a) == 1:
             return dot(input, other)
@@ -251,7 +212,7 @@ def _matmul_by_rank(input: Tensor, other: Tensor, a: Shape, b: Shape) -> Tensor:
     elif len(b) == 2 and len(a) == 1:
         if a[0] != b[0]:
             raise shapes_error((1, *a), b)
-        return product(VM, input, other)
+        return VM.call(input, other)
     F = TENSOR_SPACE
     if len(a) == 1:
         out = matmul(F.reshape(input, (1, *a)), other)
@@ -260,7 +221,7 @@ def _matmul_by_rank(input: Tensor, other: Tensor, a: Shape, b: Shape) -> Tensor:
         out = matmul(input, F.reshape(other, (*b, 1)))
         return F.reshape(out, a[:-1])
     _check_batches(a, b)
-    return product(MATMUL, input, other)
+    return MATMUL.call(input, other)
 
 
 def _check_batches(a: Shape, b: Shape) -> None:
@@ -301,7 +262,7 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     if a[1] != b[0]:
         raise shapes_error(a, b)
     check_factors(input, mat2)
-    result = product(MM, input, mat2)
+    result = MM.call(input, mat2)
     return result if out is None else write_out(out, result, "mm")
 
 
@@ -328,7 +289,7 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     if input._kind.dtype is not mat2._kind.dtype:
         raise scalar_type_error(input._kind.dtype, mat2._kind.dtype)
     check_factors(input, mat2)
-    result = product(BMM, input, mat2)
+    result = BMM.call(input, mat2)
     return result if out is None else write_out(out, result, "bmm")
 
 
@@ -377,7 +338,7 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
             f"addmv input tensors must have the same dtype, but got {names[0]}, {names[1]}, and {names[0]}"
         )
     check_factors(input, vec)
-    result = product(MV, input, vec)
+    result = MV.call(input, vec)
     return result if out is None else write_out(out, result, "mv")
 
 
@@ -424,5 +385,5 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the sum of the products of two vectors, as a 0-d tensor."""
     check_tensors("dot", input=input, tensor=tensor)
     check_vectors(input, tensor)
-    result = product(DOT, input, tensor)
+    result = DOT.call(input, tensor)
     return result if out is None else write_out(out, result, "dot")

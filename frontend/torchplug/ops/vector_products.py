@@ -10,7 +10,7 @@ from torchplug._core.declare import Sample, declare
 from torchplug._core.inplace import write_out
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import Tensor, shape_of
-from torchplug.ops.products import PAIR, check_tensors, check_vectors, dot, dot_errors, mm, product, zeros_sample
+from torchplug.ops.products import PAIR, check_tensors, check_vectors, dot, dot_errors, mm, zeros_sample
 
 __all__ = ["inner", "outer", "vdot"]
 
@@ -38,7 +38,7 @@ def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the dot product of two vectors, the first conjugated."""
     check_tensors("vdot", input=input, other=other)
     check_vectors(input, other)
-    result = product(VDOT, input, other)
+    result = VDOT.call(input, other)
     return result if out is None else write_out(out, result, "vdot")
 
 
@@ -65,7 +65,7 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
         if len(shape_of(x)) != 1:
             raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {len(shape_of(x))}-D")
     if input._kind is vec2._kind:
-        result = product(OUTER, input, vec2)
+        result = OUTER.call(input, vec2)
     else:
         F = TENSOR_SPACE
         from torchplug.ops.arithmetic import mul

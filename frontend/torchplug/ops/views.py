@@ -21,10 +21,12 @@ __all__ = [
 ]  # fmt: skip
 
 INDEX = ViewOp("slice", lenses.INDEX, ("key",), node="SliceBackward0")
-SELECT = ViewOp("select", lenses.INDEX, ("key",))
+PICK = ViewOp("slice", lenses.PICK, ("key",), node="SliceBackward0")
+SELECT = ViewOp("select", lenses.PICK, ("key",))
 UNSQUEEZE = ViewOp("unsqueeze", lenses.INSERT, ("shape", "dim"))
 SQUEEZE = ViewOp("squeeze", lenses.RESHAPE, ("shape",))
 VIEW = ViewOp("view", lenses.RESHAPE, ("shape",))
+VIEW_DENSE = ViewOp("view", lenses.RESHAPE_DENSE, ("shape",))
 UNSAFE_VIEW = ViewOp("unsafe_view", lenses.RESHAPE, ("shape",))
 PERMUTE = ViewOp("permute", lenses.PERMUTE, ("axes",))
 TRANSPOSE = ViewOp("transpose", lenses.PERMUTE, ("axes",))
@@ -141,10 +143,24 @@ def _can_view(input: Tensor, shape: tuple[int, ...]) -> bool:
 @declare(op=VIEW, samples=_view_samples, errors=_view_errors)
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """Returns the elements in another shape (one size may be -1): a view where strides allow it, else a copy."""
-    target = infer_shape(as_shape(shape), shape_of(input))
+    array = input._array
+    size = array.shape if array is not None else input._geometry[0]
+    target = shape[0] if len(shape) == 1 and type(shape[0]) is tuple else shape
+    if not _is_shape(target) or math.prod(target) != math.prod(size) or (target and min(target) < 0):
+        target = infer_shape(as_shape(shape), tuple(size))
+    kind = input._kind
+    if kind.mutable and 1 not in size and kind.F.reshapes_in_place(array):
+        return VIEW_DENSE.call(input, target)
     if _can_view(input, target):
-        return VIEW(input, target)
+        return VIEW.call(input, target)
     return UNSAFE_VIEW(CLONE(_dense(input)), target)
+
+
+def _is_shape(target: tuple) -> bool:
+    for length in target:
+        if type(length) is not int:
+            return False
+    return True
 
 
 def _dense(input: Tensor) -> Tensor:

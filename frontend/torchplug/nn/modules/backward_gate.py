@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torchplug._core.modes import grad_enabled
-from torchplug._core.node import Node, Output
+from torchplug._core.node import Node, NoPlan, Output
 from torchplug._core.tensor import Tensor, View, alias, array_of, shape_of, wrap
 
 if TYPE_CHECKING:
@@ -33,18 +33,13 @@ class _GateOp:
         return [x if x is None or create_graph else array_of(x) for x in sent]
 
 
-class _EmptyPlan:
-    items: tuple = ()
-    rules: tuple = ()
-
-
 _GATE = _GateOp()
 
 
 def _pass_through(tensors: Sequence[Tensor], receive: Callable[[Grads], Grads]) -> list[Tensor]:
     """Returns the tensors behind a node that calls `receive` with their gradients."""
     node = Node(_GATE, tuple(x._node for x in tensors), tensors[0]._kind)
-    node.plan = _EmptyPlan
+    node.plan = NoPlan
     node.attributes = receive
     node.outputs = tuple((shape_of(x), x._kind) for x in tensors)
     return [x if x._node is None else _behind(x, Output(node, index)) for index, x in enumerate(tensors)]
