@@ -253,6 +253,32 @@ def _node_lines(op: Op, plan: Plan, names: dict[str, Any]) -> list[str]:
     return lines
 
 
+def write_vjp(
+    rules: Sequence[tuple[int | None, Callable[..., Any], tuple[int, ...]]], edges: int
+) -> Callable[..., Any]:
+    """Returns the function that runs the rules of a plan: the gradient of every edge from that of the result.
+
+    A rule is (its edge, itself, the places of the saved values it takes); the edge of a joint rule is None, and a place
+    below 0 stands for which edges want a gradient.
+    """
+    names: dict[str, Any] = {}
+    made = ["None"] * edges
+    joint = ""
+    for number, (edge, rule, places) in enumerate(rules):
+        names[f"rule{number}"] = rule
+        wanted = "tuple([edge is not None for edge in edges])"
+        arguments = "".join(f", saved[{place}]" if place >= 0 else f", {wanted}" for place in places)
+        if edge is None:
+            joint = f"rule{number}(F, g{arguments})"
+        else:
+            made[edge] = f"rule{number}(F, g{arguments})"
+    text = f"def vjp(F, g, saved, edges):\n    return {joint or '(' + ', '.join(made) + ',)'}"
+    vjp: Callable[..., Any] = _made(
+        "vjp", f"gradients by {' '.join(rule.__qualname__ for _, rule, _ in rules)}", text, names
+    )
+    return vjp
+
+
 VIEW_CALL = """
 def call(x, {parameters}dtype=None):
     kind = x._kind

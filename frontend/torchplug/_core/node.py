@@ -90,6 +90,7 @@ class NoPlan:
     items: tuple = ()
     rules: tuple = ()
     saves_out = False
+    vjp = None
 
 
 class Output:

@@ -22,6 +22,7 @@ from torchplug._core.calling import (
     versions_of,
     write_call,
     write_view_call,
+    write_vjp,
 )
 from torchplug._core.kernels import COMPOSITIONS, OPS, OPS_BY_KERNEL
 from torchplug._core.modes import WITH_LINES, grad_enabled
@@ -38,14 +39,18 @@ def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 class Plan:
-    """What to save and which rules to run for one choice of inputs that need gradients."""
+    """What to save and which rules to run for one choice of inputs that need gradients.
 
-    __slots__ = ("items", "rules", "saves_out")
+    `vjp(F, g, saved, edges)` returns the gradient of every edge, None where no rule is run; None for an op without rules.
+    """
 
-    def __init__(self, items: tuple, rules: tuple) -> None:
+    __slots__ = ("items", "rules", "saves_out", "vjp")
+
+    def __init__(self, items: tuple, rules: tuple, edges: int) -> None:
         self.items = items
         self.rules = rules
         self.saves_out = any(code == OUT for code, _ in items)
+        self.vjp = write_vjp(rules, edges) if rules else None
 
 
 class Op:
@@ -194,7 +199,7 @@ class Op:
                 for place in range(len(self.parameters))
             ]
         if self.joint is None and not self.rules:
-            return Plan(tuple(items), ())
+            return Plan(tuple(items), (), len(self.tensors))
         rules = []
         if self.joint is not None:
             chosen: list[tuple[int | None, Callable[..., Any]]] = [(None, self.joint)]
@@ -215,7 +220,7 @@ class Op:
                     items.append(item)
                 places.append(items.index(item))
             rules.append((edge, rule, tuple(places)))
-        return Plan(tuple(items), tuple(rules))
+        return Plan(tuple(items), tuple(rules), len(self.tensors))
 
     def _item(self, name: str) -> tuple[int, int]:
         if name == "out" and "out" not in self.parameters:
@@ -344,7 +349,7 @@ def _view_rule(F: Any, g: Any, lens: Any, args: tuple, shape: tuple[int, ...]) -
     return (lens.back(F, g, shape, *args),)
 
 
-VIEW_PLAN = Plan(((ATTRIBUTE, 0), (ATTRIBUTE, 1), (ATTRIBUTE, 2)), ((None, _view_rule, (0, 1, 2)),))
+VIEW_PLAN = Plan(((ATTRIBUTE, 0), (ATTRIBUTE, 1), (ATTRIBUTE, 2)), ((None, _view_rule, (0, 1, 2)),), 1)
 
 
 class TensorSpace:

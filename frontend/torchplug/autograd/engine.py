@@ -23,7 +23,7 @@ from torchplug._core.node import (
     unpack_error,
 )
 from torchplug._core.op import IDENTITY, TENSOR_SPACE
-from torchplug._core.tensor import Storage, Tensor, array_of, wrap
+from torchplug._core.tensor import Storage, Tensor, array_of, wrap, write
 
 __all__ = ["run_backward"]
 
@@ -74,7 +74,7 @@ class GraphTask:
         self.only = useful
 
     def send(self, edge: Any, g: Any) -> None:
-        """Adds a gradient to what waits at an edge."""
+        """Adds a gradient to what waits at an edge: a gradient, or a list of them for a node of several outputs."""
         node, index = _place(edge)
         if self.only is not None and node not in self.only:
             return
@@ -83,43 +83,77 @@ class GraphTask:
             if is_lost(node):
                 check_unwritten(node)
                 return
-            count = len(node.outputs) if type(node) is Node and node.outputs is not None else 1
-            waiting = self.pending[node] = [None] * count
             heapq.heappush(self.heap, (-node.seq, id(node), node))
-        old = waiting[index]
-        if old is None:
-            waiting[index] = g
-        elif self.create_graph:
-            waiting[index] = TENSOR_SPACE.add(old, g)
+        if type(node) is Node and node.outputs is not None:
+            if waiting is None:
+                waiting = self.pending[node] = [None] * len(node.outputs)
+            waiting[index] = g if waiting[index] is None else self._sum(node, waiting[index], g)
         else:
-            waiting[index] = node_kind(node).F.add(old, g)
+            self.pending[node] = g if waiting is None else self._sum(node, waiting, g)
+
+    def _sum(self, node: Any, old: Any, g: Any) -> Any:
+        return TENSOR_SPACE.add(old, g) if self.create_graph else node_kind(node).F.add(old, g)
 
     def run(self) -> None:
-        heap, pending = self.heap, self.pending
+        """Runs node after node, the latest first. Plain nodes, which are nearly all, are run by the lines written here."""
+        heap, pending, pop, push = self.heap, self.pending, heapq.heappop, heapq.heappush
+        plain = not (self.captures or self.create_graph or self.only is not None or modes.anomaly.get())
+        keep = self.keep_graph
         while heap:
-            _, _, node = heapq.heappop(heap)
-            grads = pending.pop(node)
-            if node.hooks is not None:
-                grads = self._run_pre_hooks(node, grads)
-            if self.captures:
-                self._capture(node, grads)
-            if type(node) is AccumulateGrad:
-                if self.accumulate and (self.only is None or node in self.only):
-                    leaf = node.leaf()
-                    if leaf is not None and grads[0] is not None:
-                        g = grads[0]
-                        del grads
-                        accumulate(leaf, g, self.create_graph)
-                        if node.hooks is not None:
-                            for hook in list(node.hooks.post_accumulate.values()):
-                                hook(leaf)
-                            node.hooks.run_post((), [], node, self.create_graph)
+            node = pop(heap)[2]
+            if not plain or node.__class__ is not Node or node.hooks is not None or node.plan.vjp is None:
+                self._visit(node, pending.pop(node))
                 continue
-            if self.only is not None and not any(
-                edge is not None and _node_of(edge) in self.only for edge in node.edges
-            ):
-                continue
-            self._step(node, grads)
+            saved = node.saved
+            if saved is FREED:
+                raise RuntimeError(FREED_MESSAGE)
+            check_versions(node)
+            F = node.kind.F
+            if node.outputs is None:
+                results = node.plan.vjp(F, pending.pop(node), saved, node.edges)
+            else:
+                results = node.plan.vjp(F, _defined(node, pending.pop(node), False), saved, node.edges)
+            if node.fix is not None:
+                results = _reduced(F, results, node.fix)
+            if not keep and saved:
+                node.saved = FREED
+                node.sources = node.cell = None
+            place = 0
+            for edge in node.edges:
+                if edge is not None and results[place] is not None:
+                    if edge.__class__ is Node and edge.outputs is None:
+                        old = pending.get(edge)
+                        if old is None:
+                            pending[edge] = results[place]
+                            push(heap, (-edge.seq, id(edge), edge))
+                        else:
+                            pending[edge] = F.add(old, results[place])
+                    else:
+                        self.send(edge, results[place])
+                place += 1
+            del results, saved  # or what follows would not be the only one to hold a gradient
+
+    def _visit(self, node: Any, waiting: Any) -> None:
+        """Runs a node of any kind: hooks, captured places, leaves, checks."""
+        grads = waiting if type(node) is Node and node.outputs is not None else [waiting]
+        del waiting
+        if node.hooks is not None:
+            grads = self._run_pre_hooks(node, grads)
+        if self.captures:
+            self._capture(node, grads)
+        if type(node) is AccumulateGrad:
+            if self.accumulate and (self.only is None or node in self.only):
+                leaf = node.leaf()
+                if leaf is not None and grads[0] is not None:
+                    accumulate(leaf, grads, self.create_graph)
+                    if node.hooks is not None:
+                        for hook in list(node.hooks.post_accumulate.values()):
+                            hook(leaf)
+                        node.hooks.run_post((), [], node, self.create_graph)
+            return
+        if self.only is not None and not any(edge is not None and _node_of(edge) in self.only for edge in node.edges):
+            return
+        self._step(node, grads)
 
     def _step(self, node: Node, grads: list[Any]) -> None:
         if node.saved is FREED:
@@ -213,23 +247,27 @@ def release(node: Node) -> None:
 def check_versions(node: Node) -> None:
     """Raises PyTorch's error if a saved tensor was written in place since it was saved."""
     versions = node.versions
-    for place, source in enumerate(node.sources):
-        if isinstance(source, Tensor):
-            cell = source._cell
+    place = 0
+    for source in node.sources:
+        if source is not None:
+            cell = getattr(source, "_cell", None)  # lists of tensors have none
             if cell is not None:
-                expected = versions[place] if versions is not None else 0
-                if cell.version != expected:
-                    raise unpack_error(node, source, 0, cell.version, expected)
-        elif type(source) in (list, tuple):
-            now = sum(x._cell.version for x in source if isinstance(x, Tensor) and x._cell is not None)
-            expected = versions[place] if versions is not None else 0
-            if now != expected:
-                written = next(x for x in source if isinstance(x, Tensor) and x._cell is not None and x._cell.version)
-                raise unpack_error(node, written, 0, now, expected)
+                if cell.version != (versions[place] if versions is not None else 0):
+                    raise unpack_error(node, source, 0, cell.version, versions[place] if versions is not None else 0)
+            elif type(source) in (list, tuple):
+                _check_list(node, source, versions[place] if versions is not None else 0)
+        place += 1
     if node.cell is not None:
         expected = versions[-1] if versions is not None else 0
         if node.cell.version != expected:
             raise unpack_error(node, _saved_output(node), 0, node.cell.version, expected)
+
+
+def _check_list(node: Node, source: Sequence[Any], expected: int) -> None:
+    cells = [(x, x._cell) for x in source if isinstance(x, Tensor) and x._cell is not None]
+    now = sum(cell.version for _, cell in cells)
+    if now != expected:
+        raise unpack_error(node, next(x for x, cell in cells if cell.version), 0, now, expected)
 
 
 def _saved_output(node: Node) -> Tensor:
@@ -256,22 +294,16 @@ def node_vjp(node: Node, g: Any, create_graph: bool) -> Sequence[Any]:
         return _composed_vjp(node, g, create_graph)
     F: Any = TENSOR_SPACE if create_graph else node.kind.F
     values = _tensor_values(node) if create_graph else node.saved
-    grads: list[Any] = [None] * len(node.edges)
-    needs = tuple(edge is not None for edge in node.edges)
-    for edge, rule, places in node.plan.rules:
-        result = rule(F, g, *[values[place] if place >= 0 else needs for place in places])
-        if edge is None:
-            grads = list(result)
-        else:
-            grads[edge] = result
-    if node.fix is not None:
-        for edge, shape in enumerate(node.fix):
-            if shape is not None and grads[edge] is not None:
-                grads[edge] = F.unbroadcast(grads[edge], shape)
-    return grads
+    results = node.plan.vjp(F, g, values, node.edges)
+    return results if node.fix is None else _reduced(F, results, node.fix)
 
 
-def _defined(node: Node, grads: tuple, create_graph: bool) -> tuple:
+def _reduced(F: Any, results: Sequence[Any], fix: Sequence[Any]) -> list[Any]:
+    """Returns gradients reduced to the shapes of inputs that were broadcast."""
+    return [g if shape is None or g is None else F.unbroadcast(g, shape) for g, shape in zip(results, fix, strict=True)]
+
+
+def _defined(node: Node, grads: Sequence[Any], create_graph: bool) -> tuple:
     filled = []
     for g, (shape, kind) in zip(grads, node.outputs, strict=True):
         if g is None:
@@ -352,30 +384,23 @@ def _raw_or_none(x: Tensor | None) -> Any:
     return None if x is None else array_of(x)
 
 
-def accumulate(leaf: Tensor, g: Any, create_graph: bool) -> None:
-    """Adds a gradient to `leaf.grad`; outside create_graph in place, as PyTorch does."""
+def accumulate(leaf: Tensor, grads: list[Any], create_graph: bool) -> None:
+    """Adds the gradient in a list of one to `leaf.grad`, in place as PyTorch does; under create_graph out of place."""
     old = getattr(leaf, "_grad", None)
     if create_graph:
-        leaf._grad = g if old is None else TENSOR_SPACE.add(old, g)
-        return
-    kind = leaf._kind
-    if old is None:
-        leaf._grad = wrap(_own_copy(kind, g), kind)
-    elif kind.mutable and old._node is None:
-        from torchplug._core.tensor import write
-
-        write(old, kind.F.add(array_of(old), g))
+        leaf._grad = grads[0] if old is None else TENSOR_SPACE.add(old, grads[0])
+    elif old is None:
+        g = grads.pop()
+        leaf._grad = wrap(_own_copy(leaf._kind, g), leaf._kind)
     else:
-        from torchplug._core.tensor import write
-
-        write(old, kind.F.add(array_of(old), g))
+        write(old, leaf._kind.F.add(array_of(old), grads[0]))
 
 
 def _own_copy(kind: Any, g: Any) -> Any:
-    """Returns `g` if nothing else can hold it, else a copy: two leaves must not share a gradient."""
+    """Returns `g` if nothing but its caller can hold it, else a copy: two leaves must not share a gradient."""
     if not kind.mutable:
         return g
-    if sys.getrefcount(g) > 5 or getattr(g, "base", g) is not None:
+    if sys.getrefcount(g) > 3 or getattr(g, "base", g) is not None:
         return kind.F.copy(g)
     return g
 
@@ -417,7 +442,7 @@ def run_backward(
 
 
 def _captured(capture: _Capture, place: int, create_graph: bool, allow_unused: bool) -> Tensor | None:
-    value = capture.value
+    value, capture.value = capture.value, None
     if value is None:
         if not allow_unused:
             raise RuntimeError(
