@@ -43,11 +43,10 @@ class LinearKernels:
     @kernel("conj_of")
     def conj_of(self, x: Any) -> Any:
         """Returns the conjugate of a complex array or number, a real one as it is."""
-        if isinstance(x, (int, float)):
-            return x
-        if isinstance(x, complex):
+        try:
+            return np.conjugate(x) if x.dtype.kind == "c" else x
+        except AttributeError:
             return x.conjugate()
-        return np.conjugate(x) if x.dtype.kind == "c" else x
 
     @kernel("linear")
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:

@@ -101,7 +101,15 @@ class GraphTask:
         keep = self.keep_graph
         while heap:
             node = pop(heap)[2]
-            if not plain or node.__class__ is not Node or node.hooks is not None or node.plan.vjp is None:
+            if not plain or node.hooks is not None:
+                self._visit(node, pending.pop(node))
+                continue
+            if node.__class__ is AccumulateGrad:
+                leaf = node.leaf()
+                if self.accumulate and leaf is not None:
+                    accumulate(leaf, [pending.pop(node)], False)
+                continue
+            if node.plan.vjp is None:
                 self._visit(node, pending.pop(node))
                 continue
             saved = node.saved
@@ -121,13 +129,15 @@ class GraphTask:
             place = 0
             for edge in node.edges:
                 if edge is not None and results[place] is not None:
+                    old = pending.get(edge)
                     if edge.__class__ is Node and edge.outputs is None:
-                        old = pending.get(edge)
                         if old is None:
                             pending[edge] = results[place]
                             push(heap, (-edge.seq, id(edge), edge))
                         else:
                             pending[edge] = F.add(old, results[place])
+                    elif old is not None and edge.__class__ is AccumulateGrad:
+                        pending[edge] = F.add(old, results[place])
                     else:
                         self.send(edge, results[place])
                 place += 1

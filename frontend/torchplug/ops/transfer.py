@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchplug._core.modes import grad_enabled
-from torchplug._core.node import Node
-from torchplug._core.op import VIEW_PLAN
+from torchplug._core.node import Node, NoPlan
 from torchplug._core.tensor import Tensor
 
 __all__ = ["record_transfer"]
@@ -34,7 +33,7 @@ def record_transfer(x: Tensor, moved: Tensor) -> None:
     if not grad_enabled():
         return
     node = Node(_TRANSFER, (x._node,), moved._kind)
-    node.plan = VIEW_PLAN
+    node.plan = NoPlan
     node.saved = (x._kind,)
     node.sources = (None,)
     moved._node = node
