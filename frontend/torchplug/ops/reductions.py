@@ -210,12 +210,14 @@ def sum(
 ) -> Tensor:
     """Returns the sum over `dim` (all dimensions if None); integers and bool add up in int64 unless `dtype` is given."""
     need_tensor("sum", input)
-    kind = input._kind
-    if dtype is not None or not kind.inexact:
+    if dtype is not None or not input._kind.inexact:
         input = convert(input, dtype or dt.int64)
     dim = dim if axis is None else axis
-    axes = reduction_axes(dim, len(shape_of(input)))
-    result = (SUM if dim is None else SUM_OVER)(input, axes, keeps(keepdim, keepdims))
+    keep = keeps(keepdim, keepdims)
+    if dim is None:
+        result = SUM.call(input, None, keep)
+    else:
+        result = SUM_OVER.call(input, reduction_axes(dim, len(shape_of(input))), keep)
     return result if out is None else write_out(out, result, "sum")
 
 
@@ -251,8 +253,11 @@ def mean(
             f"{scalar_type_name(input._kind.dtype)}"
         )
     dim = dim if axis is None else axis
-    axes = reduction_axes(dim, len(shape_of(input)))
-    result = (MEAN if dim is None else MEAN_OVER)(input, axes, keeps(keepdim, keepdims))
+    keep = keeps(keepdim, keepdims)
+    if dim is None:
+        result = MEAN.call(input, None, keep)
+    else:
+        result = MEAN_OVER.call(input, reduction_axes(dim, len(shape_of(input))), keep)
     return result if out is None else write_out(out, result, "mean")
 
 
