@@ -26,7 +26,10 @@ class _HostNamespace:
 
     @staticmethod
     def broadcast_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        return np.ndarray(shape, x.dtype, x, 0, (0,) * (len(shape) - x.ndim) + x.strides)
+        lead = len(shape) - x.ndim
+        kept = [step if old == new else 0 for old, new, step in zip(x.shape, shape[lead:], x.strides, strict=True)]
+        flat, offset = _HostNamespace.storage_of(x)
+        return np.ndarray(shape, x.dtype, flat, offset * x.itemsize, (*(0,) * lead, *kept))
 
     @staticmethod
     def reshapes_in_place(x: np.ndarray) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torchplug._core import geometry as geo
 from torchplug._core import lens as lenses
 from torchplug._core.kind import Kind
+from torchplug._core.tracing import trace_state
 
 __all__ = [
     "Parameter",
@@ -84,10 +85,10 @@ class Storage:
     """The memory a tensor and its views share: on immutable engines the current base array, everywhere the version.
 
     `aliases` are weak references to the tensors that look into it. `mirror` is a host copy that takes small writes for
-    an immutable engine; while it is ahead, `array` is None.
+    an immutable engine; while it is ahead, `array` is None, and `shown` says whether a tensor holds what it read there.
     """
 
-    __slots__ = ("__weakref__", "aliases", "array", "kind", "live", "mirror", "version")
+    __slots__ = ("__weakref__", "aliases", "array", "kind", "live", "mirror", "shown", "version")
 
     def __init__(self, array: Any, kind: Kind) -> None:
         self.array = array
@@ -96,6 +97,7 @@ class Storage:
         self.aliases: list[weakref.ref[Tensor]] = []
         self.live = 16
         self.mirror: Any = None
+        self.shown = False
 
     def read(self) -> Any:
         """Returns the base array, uploading the mirror when that is ahead."""
@@ -112,6 +114,7 @@ class Storage:
 
     def forget(self) -> None:
         """Makes every tensor on this storage read it anew (immutable engines, after a write)."""
+        self.shown = False
         for ref in self.aliases:
             tensor = ref()
             if tensor is not None:
@@ -152,12 +155,33 @@ def array_of(tensor: Tensor) -> Any:
     """Returns the engine's array, reading a lazy view or a written storage if needed."""
     array = tensor._array
     if array is None:
-        kind = tensor._kind
-        array = tensor._cell.read()
-        for lens, args in tensor._view.chain if tensor._view is not None else ():
-            array = lens.get(kind.F, array, *args)
+        cell, F = tensor._cell, tensor._kind.F
+        chain = tensor._view.chain if tensor._view is not None else ()
+        if cell.array is None and chain and trace_state.get() is None and _fits_mirror(tensor._geometry[0], cell):
+            array = F.from_numpy(_seen_in_mirror(cell, chain).copy(), tensor._kind.native_device)
+            cell.shown = True
+        else:
+            array = cell.read()
+            for lens, args in chain:
+                array = lens.get(F, array, *args)
         tensor._array = array
     return array
+
+
+def _seen_in_mirror(cell: Storage, chain: Chain) -> Any:
+    """Returns the NumPy view of a storage's host copy through a chain."""
+    from torchplug._core.mirror import HOST
+
+    seen = cell.mirror
+    for lens, args in chain:
+        seen = lens.view(HOST, seen, *args)
+    return seen
+
+
+def _fits_mirror(shape: tuple[int, ...], cell: Storage) -> bool:
+    """Says whether a view is so small that its storage had better be read and written on the host."""
+    count = math.prod(shape)
+    return count <= MIRROR_LIMIT and 4 * count <= math.prod((cell.mirror if cell.array is None else cell.array).shape)
 
 
 def cell_of(tensor: Tensor) -> Storage:
@@ -300,7 +324,7 @@ def alias(x: Tensor, counts: bool = True) -> Tensor:
 
 
 MIRROR_LIMIT = 4096
-"""Writes of at most this many elements go to the host mirror of an immutable engine's storage."""
+"""Reads and writes of at most this many elements go to the host mirror of an immutable engine's storage."""
 
 
 def write(tensor: Tensor, value: Any, host: Any = None) -> None:
@@ -339,9 +363,7 @@ def _small(cell: Storage, view: View | None, value: Any) -> Any:
     """Returns the host copy of a value that is a small part of its storage, None if the engine had better write it."""
     if view is None or not view.chain:
         return None
-    count = math.prod(value.shape)
-    held = math.prod((cell.mirror if cell.array is None else cell.array).shape)
-    if count > MIRROR_LIMIT or 4 * count > held or cell.kind.engine.is_tracing(value):
+    if not _fits_mirror(tuple(value.shape), cell) or cell.kind.engine.is_tracing(value):
         return None
     return cell.kind.F.to_numpy(value)
 
@@ -389,14 +411,11 @@ def _write_chain(cell: Storage, view: View | None, value: Any, tensor: Tensor) -
 
 
 def _write_mirror(cell: Storage, view: View | None, host: Any) -> None:
-    from torchplug._core.mirror import HOST
-
     if cell.array is not None:
         if cell.mirror is None:
             cell.mirror = cell.kind.F.to_numpy(cell.array).copy()
         cell.array = None
         cell.forget()
-    target = cell.mirror
-    for lens, args in view.chain if view is not None else ():
-        target = lens.view(HOST, target, *args)
-    target[...] = host
+    elif cell.shown:
+        cell.forget()
+    _seen_in_mirror(cell, view.chain if view is not None else ())[...] = host
