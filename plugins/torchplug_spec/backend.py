@@ -18,7 +18,16 @@ import numpy as np
 
 from torchplug_spec.dtypes import DType
 
-__all__ = ["API_VERSION", "CAPABILITIES", "Array", "Backend", "capability_for", "kernel", "required_functions"]
+__all__ = [
+    "API_VERSION",
+    "CAPABILITIES",
+    "Array",
+    "Backend",
+    "capability_for",
+    "in_place_of",
+    "kernel",
+    "required_functions",
+]
 
 API_VERSION = 1
 """Version of this contract; a backend written against another major version is refused at load."""
@@ -45,7 +54,8 @@ def kernel(name: str, partial: bool = False) -> Callable[[_F], _F]:
 
     The method takes what the default composition takes (after its namespace argument) and must equal it; conformance
     compares the two. A name torchplug does not know is refused when the backend loads. A `partial` kernel may return
-    NotImplemented for arguments it has no fast way for; the default composition then takes the call.
+    NotImplemented for arguments it has no fast way for; the kernel in whose place it stands, in a backend the default
+    composition, then takes the call.
     """
 
     def mark(method: _F) -> _F:
@@ -54,6 +64,19 @@ def kernel(name: str, partial: bool = False) -> Callable[[_F], _F]:
         return method
 
     return mark
+
+
+def in_place_of(replaced: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the kernel `function` that leaves to `replaced` what it answers with NotImplemented, if it is partial."""
+    if not getattr(function, "__torchplug_partial__", False):
+        return function
+
+    def chosen(*arguments: Any) -> Any:
+        result = function(*arguments)
+        return replaced(*arguments) if result is NotImplemented else result
+
+    chosen.__torchplug_partial__ = getattr(replaced, "__torchplug_partial__", False)  # type: ignore[attr-defined]
+    return chosen
 
 
 class Backend(ABC):

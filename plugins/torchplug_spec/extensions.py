@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
+from torchplug_spec.backend import in_place_of
 from torchplug_spec.discovery import Candidate
 from torchplug_spec.errors import BackendNotFoundError
 from torchplug_spec.loading import attempt, breach, open_plugin
-from torchplug_spec.settings import SELECTED, selected_names
+from torchplug_spec.settings import SELECTED, default_threads, selected_names
 from torchplug_spec.validation import kernel_fault, suggestion
 
 __all__ = ["Extension", "Selection", "load_extension"]
@@ -17,11 +18,12 @@ Function = Callable[..., Any]
 
 
 class Extension(NamedTuple):
-    """What one loaded plugin brings: (backend, kernel) -> function, and op declarations."""
+    """What one loaded plugin brings: (backend, kernel) -> function, op declarations, and who hears of threads."""
 
     candidate: Candidate
     kernels: dict[tuple[str, str], Function]
     ops: tuple[Any, ...]
+    set_num_threads: Callable[[int], None]
 
 
 class Selection:
@@ -31,6 +33,7 @@ class Selection:
         self._find = find
         self._switched: dict[str, bool] = {}
         self._loaded: dict[str, Extension] = {}
+        self._threads: int | None = None
 
     def enable(self, name: str) -> None:
         """Selects the plugin `name`. Takes effect for backends first used afterwards.
@@ -53,18 +56,31 @@ class Selection:
     def load(self, name: str) -> Extension:
         """Returns what the plugin `name` brings, importing it on first use."""
         if name not in self._loaded:
-            self._loaded[name] = load_extension(self._candidate(name))
+            extension = load_extension(self._candidate(name))
+            extension.set_num_threads(self._threads or default_threads())
+            self._loaded[name] = extension
         return self._loaded[name]
 
     def kernels_for(self, backend_name: str, known_kernels: Collection[str] | None = None) -> dict[str, Function]:
-        """Returns the kernels selected plugins bring for a backend; of two for one kernel, the one selected last."""
+        """Returns the kernels selected plugins bring for a backend; of two for one kernel, the one selected last.
+
+        A backend's name may be followed by plugins to use beside the selected ones: "numpy+faster+fastest".
+        """
+        owner, *named = backend_name.split("+")
         merged: dict[str, Function] = {}
-        for extension in map(self.load, self.enabled()):
-            own = {kernel: function for (owner, kernel), function in extension.kernels.items() if owner == backend_name}
+        for extension in map(self.load, [*(name for name in self.enabled() if name not in named), *named]):
+            own = {kernel: function for (other, kernel), function in extension.kernels.items() if other == owner}
             if known_kernels is not None and (fault := kernel_fault(own, known_kernels)):
                 raise breach(extension.candidate, fault)
-            merged.update(own)
+            for kernel, function in own.items():
+                merged[kernel] = in_place_of(merged[kernel], function) if kernel in merged else function
         return merged
+
+    def set_num_threads(self, count: int) -> None:
+        """Tells the plugins, those loaded now and later, how many threads a kernel may use."""
+        self._threads = count
+        for extension in self._loaded.values():
+            extension.set_num_threads(count)
 
     def ops(self) -> tuple[Any, ...]:
         """Returns the op declarations selected plugins bring, in order."""
@@ -93,4 +109,8 @@ def load_extension(candidate: Candidate) -> Extension:
 
     attempt(candidate, "its hook register_kernels", lambda: manager.hook.register_kernels(register=register))
     attempt(candidate, "its hook register_ops", lambda: manager.hook.register_ops(register=ops.append))
-    return Extension(candidate, kernels, tuple(ops))
+
+    def set_num_threads(count: int) -> None:
+        attempt(candidate, "its hook set_num_threads", lambda: manager.hook.set_num_threads(count=count))
+
+    return Extension(candidate, kernels, tuple(ops), set_num_threads)

@@ -12,7 +12,7 @@ import pluggy
 
 from torchplug_spec.backend import Backend
 
-__all__ = ["hookimpl", "hookspec", "register_backend", "register_kernels", "register_ops"]
+__all__ = ["hookimpl", "hookspec", "register_backend", "register_kernels", "register_ops", "set_num_threads"]
 
 hookspec = pluggy.HookspecMarker("torchplug")
 """Marks a specification; only this file needs it."""
@@ -34,8 +34,9 @@ def register_backend(register: Callable[[Callable[[], Backend]], None]) -> None:
 def register_kernels(register: Callable[[str, str, Callable[..., Any]], None]) -> None:
     """Offers kernels for somebody else's backend: call `register(backend, kernel, function)` once for each.
 
-    `function` takes what a method marked `@kernel(kernel)` takes after `self`. It is used once a program selects the
-    plugin by name (`enable`, or `TORCHPLUG_PLUGINS`), never because the plugin is installed.
+    `function` takes what a method marked `@kernel(kernel)` takes after `self`. Marked `@kernel(kernel, partial=True)`
+    it may return NotImplemented, and the kernel it replaces takes the call. It is used once a program selects the plugin
+    by name ("numpy+name" for a backend, `enable`, or `TORCHPLUG_PLUGINS`), never because the plugin is installed.
     """
 
 
@@ -46,3 +47,8 @@ def register_ops(register: Callable[[Any], None]) -> None:
     `torchplug_spec.registry.ops()` returns those of the plugins a program selected by name, as with `register_kernels`;
     `torchplug backends --check` says how many a plugin brings.
     """
+
+
+@hookspec
+def set_num_threads(count: int) -> None:
+    """Tells how many threads a kernel may use: called once the plugin has loaded, and by `torch.set_num_threads`."""

@@ -38,6 +38,7 @@ __all__ = [
     "on_fork",
     "ops",
     "register",
+    "set_num_threads",
     "status",
     "unregister",
 ]
@@ -68,11 +69,13 @@ class Registry:
     def get(self, name: str, known_kernels: Collection[str] | None = None) -> Backend:
         """Returns the one instance of backend `name`, loading it on first use.
 
+        A name with plugins after it, "numpy+numba", means that instance too: `kernels_for` gives the plugins' kernels.
         `known_kernels`: the names `@kernel` may carry; any other is refused.
         Raises: BackendNotFoundError, BackendUnavailableError or BackendContractError, all of them RuntimeErrors.
         """
         if not isinstance(name, str):
             raise TypeError(f"got {type(name).__name__} for the name of a backend, expected a string such as 'numpy'")
+        name = name.partition("+")[0]
         if name in self._forked:
             self._forked[name]()
         loaded = self._loaded.get(name) or self._load(name)
@@ -93,15 +96,19 @@ class Registry:
         return tuple(dict.fromkeys((*BUILT_IN, *self._in_process, *self._loaded)))
 
     def status(self, name: str) -> BackendStatus:
-        """Returns whether backend `name` can be used here, after loading it in this process."""
+        """Returns whether backend `name` can be used here, after loading it, and plugins named after it, in this process."""
+        base, *plugins = name.split("+")
         try:
-            backend = self.get(name)
-            return describe(self._loaded[name].candidate, backend)
+            backend = self.get(base)
+            with self._lock:
+                for plugin in plugins:
+                    self._selection.load(plugin)
+            return describe(self._loaded[base].candidate, backend)._replace(name=name)
         except BackendNotFoundError as error:
             return absent(name, str(error))
         except BackendError as error:
-            origin = self._candidate(name)
-            return listed(origin, "unavailable", error.reason or str(error), error.remedy)
+            origin = self._candidate(base)
+            return listed(origin, "unavailable", error.reason or str(error), error.remedy)._replace(name=name)
 
     def listing(self) -> tuple[BackendStatus, ...]:
         """Returns what metadata tells of every backend installed or known, loading none of them."""
@@ -160,6 +167,11 @@ class Registry:
         """
         with self._lock:
             return self._selection.kernels_for(backend_name, known_kernels)
+
+    def set_num_threads(self, count: int) -> None:
+        """Tells the plugins, those loaded now and later, how many threads a kernel may use."""
+        with self._lock:
+            self._selection.set_num_threads(count)
 
     def ops(self) -> tuple[Any, ...]:
         """Returns the op declarations of the selected plugins."""
@@ -308,6 +320,7 @@ enable = _registry.enable
 disable = _registry.disable
 enabled = _registry.enabled
 kernels_for = _registry.kernels_for
+set_num_threads = _registry.set_num_threads
 ops = _registry.ops
 extension = _registry.extension
 extensions = _registry.extensions

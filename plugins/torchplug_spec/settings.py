@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["DEFAULT", "DISABLED", "SELECTED", "default_name", "disabled_names", "selected_names"]
+__all__ = ["DEFAULT", "DISABLED", "SELECTED", "default_name", "default_threads", "disabled_names", "selected_names"]
 
 DEFAULT = "TORCHPLUG_BACKEND"
 DISABLED = "TORCHPLUG_DISABLE_BACKENDS"
@@ -14,6 +14,11 @@ SELECTED = "TORCHPLUG_PLUGINS"
 def default_name() -> str:
     """Returns the name in TORCHPLUG_BACKEND, "numpy" if it is unset or empty."""
     return os.environ.get(DEFAULT, "").strip() or "numpy"
+
+
+def default_threads() -> int:
+    """Returns OMP_NUM_THREADS, the number of processors if it is unset."""
+    return int(os.environ.get("OMP_NUM_THREADS") or 0) or os.cpu_count() or 1
 
 
 def disabled_names() -> tuple[str, ...]:

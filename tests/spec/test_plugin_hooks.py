@@ -19,6 +19,11 @@ class Plugin:
     def register_kernels(self, register):
         register("numpy", {kernel!r}, double)
         register("jax", "conv2d", double)
+        register("alpha", {kernel!r}, double)
+
+    @hookimpl
+    def set_num_threads(self, count):
+        double.threads = count
 
     @hookimpl
     def register_ops(self, register):
@@ -50,6 +55,20 @@ def test_hook_register_kernels(faster: PluginFolder, registry: Registry) -> None
 def test_hook_register_ops(faster: PluginFolder, registry: Registry) -> None:
     registry.enable("faster")
     assert registry.ops() == ("an op of softmax",)
+
+
+def test_hook_set_num_threads(faster: PluginFolder, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    registry.enable("faster")
+    double = registry.kernels_for("numpy")["softmax"]
+    assert vars(double)["threads"] == 3
+    registry.set_num_threads(2)
+    assert vars(double)["threads"] == 2
+
+
+def test_a_plugin_that_loads_later_is_told_the_number_of_threads_too(faster: PluginFolder, registry: Registry) -> None:
+    registry.set_num_threads(5)
+    assert vars(registry.kernels_for("numpy+faster")["softmax"])["threads"] == 5
 
 
 def test_a_module_can_be_the_plugin(plugins: PluginFolder, registry: Registry) -> None:
@@ -99,6 +118,45 @@ def test_of_two_plugins_for_one_kernel_the_one_selected_last_is_used(faster: Plu
     assert registry.kernels_for("numpy")["softmax"](2) == 20
 
 
+PARTIAL = FASTER.replace("def double(x):", "@kernel({kernel!r}, partial=True)\ndef double(x):").replace(
+    "return x + x", "return 10 * x if x > 5 else NotImplemented"
+)
+
+
+def test_a_partial_kernel_leaves_calls_to_the_plugin_selected_before(faster: PluginFolder, registry: Registry) -> None:
+    source = "from torchplug_spec import kernel" + PARTIAL.format(kernel="softmax")
+    faster.add("choosy", source, group="extensions")
+    registry.enable("faster")
+    registry.enable("choosy")
+    softmax = registry.kernels_for("numpy")["softmax"]
+    assert (softmax(3), softmax(6)) == (6, 60)
+    registry.enable("faster")
+    assert registry.kernels_for("numpy")["softmax"](6) == 12
+
+
+def test_plugins_named_after_a_backend_are_used_beside_the_selected_ones_and_for_it_alone(
+    faster: PluginFolder, registry: Registry
+) -> None:
+    source = FASTER.format(kernel="gelu").replace("x + x", "10 * x")
+    faster.add("fastest", source, group="extensions")
+    registry.enable("fastest")
+    assert {name: function(2) for name, function in registry.kernels_for("numpy").items()} == {"gelu": 20}
+    both = registry.kernels_for("numpy+faster")
+    assert {name: function(2) for name, function in both.items()} == {"gelu": 20, "softmax": 4}
+    assert registry.enabled() == ("fastest",)
+
+
+def test_a_backend_with_plugins_named_after_it_is_that_backend(faster: PluginFolder, registry: Registry) -> None:
+    faster.add("alpha")
+    assert registry.get("alpha+faster") is registry.get("alpha")
+    status = registry.status("alpha+faster")
+    assert (status.name, status.state, status.distribution) == ("alpha+faster", "available", "dist-alpha")
+    missing = registry.status("alpha+fastr")
+    assert (missing.name, missing.state) == ("alpha+fastr", "absent")
+    assert "no plugin named 'fastr' (did you mean 'faster'?)" in missing.reason
+    assert "alpha+faster" not in registry.names()
+
+
 def test_a_plugin_with_a_backend_may_bring_kernels_for_another(plugins: PluginFolder, registry: Registry) -> None:
     hook = "class Plugin:\n    @hookimpl\n    def register_kernels(self, register):\n"
     source = engine("alpha").replace("class Plugin:\n", hook + "        register('numpy', 'softmax', len)\n\n", 1)
@@ -142,4 +200,5 @@ def test_kernels_of_the_wrong_form_are_refused(plugins: PluginFolder, registry: 
 
 def test_the_status_of_a_loaded_plugin_lists_what_it_brings(faster: PluginFolder, registry: Registry) -> None:
     status = registry.extension("faster")
-    assert (status.state, status.kernels, status.ops) == ("available", ("jax:conv2d", "numpy:softmax"), 1)
+    kernels = ("alpha:softmax", "jax:conv2d", "numpy:softmax")
+    assert (status.state, status.kernels, status.ops) == ("available", kernels, 1)

@@ -9,7 +9,7 @@ from torchplug._core import selection
 
 __all__ = ["DEVICE_TYPES", "Device", "DeviceLike", "as_device", "device_of_engine", "resolve"]
 
-_PATTERN = re.compile(r"(?:(?P<engine>[a-z][a-z0-9_-]*)/)?(?P<type>[a-z_]+)(?::(?P<index>\d+))?")
+_PATTERN = re.compile(r"(?:(?P<engine>[a-z][a-z0-9_+-]*)/)?(?P<type>[a-z_]+)(?::(?P<index>\d+))?")
 DEVICE_TYPES = (
     "cpu",
     "cuda",

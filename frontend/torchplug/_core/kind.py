@@ -10,6 +10,7 @@ from torchplug._core.kernels import COMPOSITIONS, OPS, known_kernels
 from torchplug._core.numbers import wrapped
 from torchplug_spec import Backend, DType, NotSupportedError, capability_for
 from torchplug_spec import dtypes as _dtypes
+from torchplug_spec.backend import in_place_of
 
 __all__ = ["Engine", "Kind", "Namespace", "engine_for", "forget", "loaded"]
 
@@ -26,7 +27,9 @@ class Namespace:
 
     def __init__(self, backend: Backend, overrides: dict[str, Callable[..., Any]]) -> None:
         self.backend = backend
-        self._overrides = {**_own_kernels(backend), **overrides}
+        self._overrides = own = _own_kernels(backend)
+        for name, function in overrides.items():
+            own[name] = in_place_of(own[name], function) if name in own else function
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
@@ -38,14 +41,17 @@ class Namespace:
     def find(self, name: str) -> Callable[..., Any]:
         """Returns the kernel `name`; AttributeError when neither engine nor composition has it."""
         own = self._overrides.get(name)
-        if own is not None and not (getattr(own, "__torchplug_partial__", False) and name in COMPOSITIONS):
+        if own is not None and not getattr(own, "__torchplug_partial__", False):
             return own
-        if name in COMPOSITIONS:
-            composed = functools.partial(COMPOSITIONS[name], self)
-            fuse = getattr(self.backend, "fuse", None)
-            composed = composed if fuse is None else fuse(composed)
-            return composed if own is None else _with_rest(own, composed)
-        return getattr(self.backend, name)
+        default = self._default(name)
+        return default if own is None else in_place_of(default, own)
+
+    def _default(self, name: str) -> Callable[..., Any]:
+        if name not in COMPOSITIONS:
+            return getattr(self.backend, name)
+        composed = functools.partial(COMPOSITIONS[name], self)
+        fuse = getattr(self.backend, "fuse", None)
+        return composed if fuse is None else fuse(composed)
 
     def has_own(self, name: str) -> bool:
         """Says whether the engine (or a plugin for it) implements `name` itself."""
@@ -54,16 +60,6 @@ class Namespace:
     def has_part(self, name: str) -> bool:
         """Says whether the engine's own `name` leaves some arguments to the composition."""
         return name in COMPOSITIONS and getattr(self._overrides.get(name), "__torchplug_partial__", False)
-
-
-def _with_rest(own: Callable[..., Any], composed: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a partial kernel that leaves what it does not implement to the composition."""
-
-    def kernel(*arguments: Any) -> Any:
-        result = own(*arguments)
-        return composed(*arguments) if result is NotImplemented else result
-
-    return kernel
 
 
 def _own_kernels(backend: Backend) -> dict[str, Callable[..., Any]]:
@@ -137,9 +133,11 @@ class Kind:
 class Engine:
     """A loaded backend: its raw namespace, its kernel table (one slot per declared op) and its kinds."""
 
-    def __init__(self, backend: Backend, overrides: dict[str, Callable[..., Any]] | None = None) -> None:
+    def __init__(
+        self, backend: Backend, overrides: dict[str, Callable[..., Any]] | None = None, name: str | None = None
+    ) -> None:
         self.backend = backend
-        self.name = backend.name
+        self.name = name or backend.name
         self.mutable = "mutable" in backend.capabilities
         self.F = Namespace(backend, overrides or {})
         self.table: list[Callable[..., Any]] = []
@@ -223,16 +221,18 @@ def engine_for(name: str) -> Engine:
 
         known = known_kernels()
         backend = registry.get(name, known)
-        engine = _ENGINES[name] = Engine(backend, registry.kernels_for(backend.name, known))
-        registry.on_fork(name, engine.refuse)
+        engine = _ENGINES[name] = Engine(backend, registry.kernels_for(name, known), name)
+        registry.on_fork(backend.name, engine.refuse)
     if len(engine.table) != len(OPS):
         engine.extend_table()
     return engine
 
 
 def forget(name: str) -> None:
-    """Drops an engine, so that a backend registered anew under its name is used from then on."""
-    _ENGINES.pop(name, None)
+    """Drops an engine, and those made of it and plugins, so that a backend registered anew under its name is used."""
+    for known in [*_ENGINES]:
+        if known.partition("+")[0] == name:
+            del _ENGINES[known]
 
 
 def loaded() -> tuple[str, ...]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from torchplug._core import kind as kinds
+from torchplug_spec.settings import default_threads
 
 __all__ = ["get_num_interop_threads", "get_num_threads", "set_num_interop_threads", "set_num_threads", "wanted"]
 
@@ -14,7 +13,7 @@ _interop = 1
 
 def get_num_threads() -> int:
     """Returns the number of threads engines use for one op."""
-    return _count or int(os.environ.get("OMP_NUM_THREADS") or 0) or os.cpu_count() or 1
+    return _count or default_threads()
 
 
 def set_num_threads(num: int) -> None:
@@ -27,6 +26,9 @@ def set_num_threads(num: int) -> None:
     _count = num
     for name in kinds.loaded():
         kinds.engine_for(name).set_threads(num)
+    from torchplug_spec import registry
+
+    registry.set_num_threads(num)
 
 
 def wanted() -> int | None:
