@@ -15,7 +15,11 @@ nox.options.error_on_missing_interpreters = True
 ENGINES = ("numpy", "jax", "strict")
 REFERENCE = "torch==2.13.0"
 # Plugins over libraries that may have no wheel for a machine: what installs the library, and the module to import.
-PLUGINS = {"array-api-strict": ("array-api-strict", "array_api_strict"), "mlx": ("mlx[cpu]", "mlx.core")}
+PLUGINS = {
+    "array-api-strict": ("array-api-strict", "array_api_strict"),
+    "mlx": ("mlx[cpu]", "mlx.core"),
+    "numba": ("numba", "numba"),
+}
 DOCUMENTED = (
     "frontend",
     "backends/torchplug_numpy",
@@ -82,7 +86,7 @@ def template(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("name", list(PLUGINS), ids=list(PLUGINS))
 def plugin(session: nox.Session, name: str) -> None:
-    """A plugin of ours over somebody else's library, as a distribution of its own: its tests, the suite among them."""
+    """A plugin of ours, over a library that may be absent, as a distribution of its own: its tests, the suite among them."""
     requirement, module = PLUGINS[name]
     if session.virtualenv.is_sandboxed:
         session.run("python", "-m", "pip", "install", requirement, success_codes=(0, 1))

@@ -1,6 +1,6 @@
 """Who is measured: every available backend, and PyTorch as a reference where it is installed.
 
-TORCHPLUG_BENCH=numpy,jax,torch chooses among them. One thread for everybody, so that ratios mean kernels and overhead.
+TORCHPLUG_BENCH=numpy,jax,torch chooses among them, "numpy+numba" an engine with a plugin beside it. One thread for everybody, so that ratios mean kernels and overhead.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ QUICK = "overhead|training.Eager.time|training.Compiled.time"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
-    parser.add_argument("--backends", metavar="A,B", help="backends to measure (default: all that are available)")
+    parser.add_argument("--backends", metavar="A,B", help="backends to measure (default: all that are available); numpy+numba is one with a plugin")
     parser.add_argument(
         "--suite", choices=("quick", "full"), default="quick", help="overhead and training steps, or everything"
     )
@@ -27,12 +27,15 @@ def run(args: argparse.Namespace) -> int:
 
     from torchplug._bench.runner import BenchError, run_suite
     from torchplug._bench.table import render
-    from torchplug_spec import probe
+    from torchplug_spec import probe, registry
 
     statuses = {state.name: state for state in probe.statuses()}
     available = [name for name, state in statuses.items() if state.state == "available"]
     names = args.backends.split(",") if args.backends else available
     for name in names:
+        if "+" in name:
+            statuses[name] = registry.status(name)
+            available += [name] if statuses[name].state == "available" else []
         if name not in available:
             state = statuses.get(name)
             why = (

@@ -16,6 +16,7 @@ __all__ = [
     "INSTALL_HINTS",
     "LIBRARIES",
     "OWN",
+    "PLUGIN_HINTS",
     "Candidate",
     "Catalogue",
     "built_in",
@@ -53,6 +54,9 @@ INSTALL_HINTS: dict[str, str] = {
     "array-api-strict": "pip install torchplug-array-api-strict",
 }
 """How to get each backend known to us, for the message that says it is missing."""
+
+PLUGIN_HINTS: dict[str, str] = {"numba": "pip install torchplug-numba"}
+"""The same for plugins that extend backends of others."""
 
 _VALID_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from torchplug_spec.backend import in_place_of
-from torchplug_spec.discovery import Candidate
+from torchplug_spec.discovery import PLUGIN_HINTS, Candidate
 from torchplug_spec.errors import BackendNotFoundError
 from torchplug_spec.loading import attempt, breach, open_plugin
 from torchplug_spec.settings import SELECTED, default_threads, selected_names
@@ -92,7 +92,8 @@ class Selection:
             return installed[name]
         source = f", named in {SELECTED}" if name in selected_names() else ""
         offer = f"installed are {', '.join(sorted(installed))}" if installed else "none is installed"
-        raise BackendNotFoundError(f"no plugin named {name!r}{source}{suggestion(name, installed)}; {offer}")
+        near = f"; {PLUGIN_HINTS[name]}" if name in PLUGIN_HINTS else suggestion(name, installed)
+        raise BackendNotFoundError(f"no plugin named {name!r}{source}{near}; {offer}")
 
 
 def load_extension(candidate: Candidate) -> Extension:

@@ -23,6 +23,13 @@ def test_packages_found_by_pythonpath_are_measured(monkeypatch: pytest.MonkeyPat
     assert rows[0].figures["numpy"] > 0
 
 
+def test_an_engine_with_a_plugin_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    from torchplug.cli import main
+
+    assert main(["bench", "--backends", "numpy+fastr"]) == 2
+    assert "backend 'numpy+fastr' is absent: no plugin named 'fastr'" in capsys.readouterr().err
+
+
 def test_a_clone_without_history_is_measured_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from torchplug._bench import runner
 

@@ -184,6 +184,14 @@ def test_a_selected_plugin_that_is_not_installed_is_an_error(
         registry.kernels_for("numpy")
 
 
+def test_a_plugin_of_ours_that_is_not_installed_is_told_how_to_get(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry._selection, "_find", dict)
+    with pytest.raises(BackendNotFoundError, match="no plugin named 'numba'; pip install torchplug-numba; none is"):
+        registry.enable("numba")
+
+
 def test_a_selected_plugin_that_is_broken_is_an_error(plugins: PluginFolder, registry: Registry) -> None:
     plugins.add("faster", "import a_module_that_is_not_there", group="extensions")
     with pytest.raises(BackendUnavailableError, match="plugin 'faster' .*No module named 'a_module_that_is_not_there'"):

@@ -109,6 +109,16 @@ def test_nan_and_infinity_stay_in_their_row(name: str) -> None:
             assert_same(chosen(name, [x, *arguments[1:]]), composed(name, [x, *arguments[1:]]))
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_what_stands_at_an_ignored_target_does_not_count(reduction: str) -> None:
+    x, target = random_array(np.float32)(4, 6), np.array([0, 2, 3, 2])
+    x[1, 2] = x[3, 2] = np.nan
+    for weight in (None, np.full(6, 0.5, np.float32)):
+        arguments = [x, target, weight, reduction, 2]
+        assert np.isfinite(chosen("nll_loss", arguments)).all()
+        assert_same(chosen("nll_loss", arguments), composed("nll_loss", arguments))
+
+
 @pytest.mark.parametrize("call", PLAIN)
 def test_arrays_with_gaps_and_half_precision_are_left_to_the_engine(call: str) -> None:
     name = call.partition(" ")[0]

@@ -57,10 +57,11 @@ def test_the_number_of_threads_is_torchplugs() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-def test_machine_code_is_kept_in_a_folder_of_the_users_own(tmp_path: Path) -> None:
-    done = python(RUN, TORCHPLUG_PLUGINS="numba", XDG_CACHE_HOME=str(tmp_path))
+@pytest.mark.parametrize(("variable", "below"), [("XDG_CACHE_HOME", "torchplug/numba"), ("NUMBA_CACHE_DIR", "")])
+def test_machine_code_is_kept_in_a_folder_of_the_users_own(tmp_path: Path, variable: str, below: str) -> None:
+    done = python(RUN, TORCHPLUG_PLUGINS="numba", **{variable: str(tmp_path)})
     assert done.returncode == 0, done.stderr
-    folders = list((tmp_path / "torchplug" / "numba").iterdir())
+    folders = list((tmp_path / below).iterdir())
     assert [folder.stat().st_mode & 0o077 for folder in folders] == [0]
     assert list(folders[0].rglob("*.nbc"))
 

@@ -25,12 +25,11 @@ REORDERED: Final = {"reassoc"}
 def cache_folder() -> Path | None:
     """Returns the folder for machine code, made if need be; None where no folder is the user's alone.
 
-    NUMBA_CACHE_DIR if it is set; else `torchplug/numba` in the user's cache folder. Numba notices no change in a
-    function that a compiled one calls, so every version of these sources has a folder of its own below it.
+    It lies in NUMBA_CACHE_DIR, by default in `torchplug/numba` of the user's cache folder. Numba notices no change in a
+    function that a compiled one calls, so every version of these sources has a folder of its own there.
     """
-    if numba.config.CACHE_DIR:
-        return Path(numba.config.CACHE_DIR)
-    folder = _user_cache() / "torchplug" / "numba" / _fingerprint()
+    root = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else _user_cache() / "torchplug" / "numba"
+    folder = root / f"torchplug-{_fingerprint()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from torchplug_numba.arrays import fits, rows_of
-from torchplug_numba.compiling import compiled, number
-from torchplug_numba.reductions import dot, square_of_gaps, total
+from torchplug_numba.compiling import REORDERED, compiled, number
+from torchplug_numba.reductions import RUN, square_of_gaps, total
 from torchplug_numba.threads import spread
 
 __all__ = ["KERNELS"]
@@ -43,6 +43,18 @@ def _normalize(out: Any, x: Any, mean: Any, scale: Any, weight: Any, bias: Any, 
                 result[i] += bias[i]
 
 
+@compiled(REORDERED)
+def _products(normal: Any, inner: Any, slope: Any, line: Any, weight: Any, middle: Any, rate: Any) -> Any:
+    """Writes (line - middle) * rate and slope * weight, and returns the sums of the second and of their products."""
+    added, along = number(0.0, rate), number(0.0, rate)
+    for i in range(line.size):
+        place, pull = (line[i] - middle) * rate, slope[i] * weight[i]
+        normal[i], inner[i] = place, pull
+        added += pull
+        along += place * pull
+    return added, along
+
+
 @compiled()
 def _normalize_backward(
     gx: Any, g: Any, x: Any, mean: Any, scale: Any, weight: Any, centers: bool, needs_x: bool, needs_parameters: bool
@@ -55,9 +67,12 @@ def _normalize_backward(
     normal, inner = np.empty_like(x[0]), np.empty_like(x[0])
     for row in range(rows):
         slope, line = g[row], x[row]
-        middle, rate = mean[row], scale[row]
-        for i in range(size):
-            normal[i] = (line[i] - middle) * rate
+        added, along = 0.0, 0.0
+        for start in range(0, size, RUN):
+            run = slice(start, start + RUN)
+            found = _products(normal[run], inner[run], slope[run], line[run], weight[run], mean[row], scale[row])
+            added += found[0]
+            along += found[1]
         if needs_parameters:
             for i in range(size):
                 some_gw[i] += slope[i] * normal[i]
@@ -69,19 +84,12 @@ def _normalize_backward(
                 some_gw[:] = 0
                 some_gb[:] = 0
         if needs_x:
-            _pull(gx[row], slope, normal, inner, weight, rate, width, centers)
+            # What reaches the row, freed of its mean and of its share along the normalized row.
+            result, rate, share = gx[row], scale[row], number(along, width) / width
+            middle = number(added, width) / width if centers else width - width
+            for i in range(size):
+                result[i] = (inner[i] - middle - normal[i] * share) * rate
     return gw, gb
-
-
-@compiled()
-def _pull(result: Any, slope: Any, normal: Any, inner: Any, weight: Any, rate: Any, width: Any, centers: bool) -> None:
-    """Writes the gradient of a row: what reaches it, freed of its mean and of its share along the normalized row."""
-    for i in range(inner.size):
-        inner[i] = slope[i] * weight[i] if weight.size else slope[i]
-    middle = total(inner) / width if centers else rate * number(0.0, rate)
-    share = dot(inner, normal) / width
-    for i in range(result.size):
-        result[i] = (inner[i] - middle - normal[i] * share) * rate
 
 
 # ---- the kernels -----------------------------------------------------------------------------------------------------
@@ -110,7 +118,8 @@ def _backward(g: Any, x: Any, weight: Any, mean: Any, scale: Any, count: int, ne
     gx = np.empty(x.shape if needs[0] else 0, x.dtype)
     into = rows_of(gx, count) if needs[0] else np.empty((len(rows), 0), x.dtype)
     arrays = into, rows_of(g, count), rows, mean.reshape(-1), scale.reshape(-1)
-    found = spread(_normalize_backward, arrays, (centers, bool(needs[0]), bool(any(needs[1:]))), (_flat(x, weight),))
+    factors = np.ones(rows.shape[1], x.dtype) if weight is None else weight.reshape(-1)
+    found = spread(_normalize_backward, arrays, (centers, bool(needs[0]), bool(any(needs[1:]))), (factors,))
     features = x.shape[x.ndim - count :]
     gw, gb = (np.add.reduce(each).astype(x.dtype).reshape(features) for each in zip(*found, strict=True))
     return gx if needs[0] else None, gw if needs[1] else None, gb if needs[-1] else None

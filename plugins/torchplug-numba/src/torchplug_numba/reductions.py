@@ -10,7 +10,7 @@ from numba.extending import overload
 
 from torchplug_numba.compiling import REORDERED, compiled, number
 
-__all__ = ["dot", "largest", "square_of_gaps", "total"]
+__all__ = ["RUN", "dot", "largest", "square_of_gaps", "total"]
 
 RUN = 4096
 """Elements added up in their own type, in vectors; longer sums are made of such runs, added in double precision."""
