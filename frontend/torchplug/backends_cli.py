@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 
 from torchplug_spec import registry
 from torchplug_spec.status import BackendStatus, ExtensionStatus
@@ -85,7 +86,7 @@ def _as_text(rows: list[Row]) -> str:
     extensions = [row for row in rows if isinstance(row, ExtensionStatus)]
     lines = [line for row in backends for line in _lines(row, _role(row), width)]
     if extensions:
-        lines += ["", "Plugins for other backends (selected with TORCHPLUG_PLUGINS=name,...)"]
+        lines += ["", "Plugins for other backends (selected with TORCHPLUG_PLUGINS=name,... or as numpy+name)"]
     for row in extensions:
         lines += _lines(row, ", selected" if row.selected else ", not selected", width)
     if any(row.state == "installed" for row in rows):
@@ -108,8 +109,19 @@ def _details(row: Row) -> list[str]:
     if row.reason:
         return [row.reason, *([f"remedy: {row.remedy}"] if row.remedy and row.remedy not in row.reason else [])]
     if isinstance(row, ExtensionStatus):
-        kernels = [f"kernels: {', '.join(row.kernels)}"] if row.kernels else []
-        return [*kernels, *([f"ops: {row.ops}"] if row.ops else [])]
+        return [*_kernels(row.kernels), *([f"ops: {row.ops}"] if row.ops else [])]
     if not row.devices:
         return []
     return [f"devices: {', '.join(row.devices)}", f"capabilities: {', '.join(row.capabilities) or 'none'}"]
+
+
+def _kernels(pairs: Sequence[str]) -> Iterator[str]:
+    """Yields lines with the kernels a plugin overrides ("backend:kernel"), by backend."""
+    import textwrap
+
+    owners: dict[str, list[str]] = {}
+    for pair in pairs:
+        owner, _, kernel = pair.partition(":")
+        owners.setdefault(owner, []).append(kernel)
+    for owner, names in owners.items():
+        yield from textwrap.wrap(f"kernels for {owner}: {', '.join(names)}", 100, subsequent_indent="  ")

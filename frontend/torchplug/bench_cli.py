@@ -12,7 +12,11 @@ QUICK = "overhead|training.Eager.time|training.Compiled.time"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments of the command."""
-    parser.add_argument("--backends", metavar="A,B", help="backends to measure (default: all that are available); numpy+numba is one with a plugin")
+    parser.add_argument(
+        "--backends",
+        metavar="A,B",
+        help="backends to measure (default: all that are available); numpy+numba is one with a plugin",
+    )
     parser.add_argument(
         "--suite", choices=("quick", "full"), default="quick", help="overhead and training steps, or everything"
     )

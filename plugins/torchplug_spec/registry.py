@@ -17,13 +17,14 @@ from torchplug_spec.errors import BackendError, BackendNotFoundError
 from torchplug_spec.extensions import Selection
 from torchplug_spec.forking import Refusal, after_fork_in_child, disarm, refusal
 from torchplug_spec.listing import absent, describe, extension_status, listed, refused
-from torchplug_spec.settings import DEFAULT, DISABLED, default_name, disabled_names
+from torchplug_spec.settings import DEFAULT, DISABLED, default_name, default_plugins, disabled_names
 from torchplug_spec.status import BackendStatus, ExtensionStatus
 from torchplug_spec.validation import class_fault, suggestion
 
 __all__ = [
     "Registry",
     "default_name",
+    "default_plugins",
     "disable",
     "enable",
     "enabled",
@@ -180,7 +181,7 @@ class Registry:
 
     def extensions(self) -> tuple[ExtensionStatus, ...]:
         """Returns what metadata tells of every plugin that extends others, loading none of them."""
-        chosen = self.enabled()
+        chosen = (*self.enabled(), *default_plugins())
         found = sorted(self._scanned().extensions.items())
         rows = (extension_status(candidate, name in chosen) for name, candidate in found)
         return (*rows, *(extension_status(candidate, False) for candidate in self._refused("plugin")))
@@ -189,7 +190,7 @@ class Registry:
         """Returns whether the plugin `name` can be used here, after loading it in this process."""
         with self._lock:
             candidate = self._plugins().get(name, Candidate(name, "", kind="plugin"))
-            chosen = name in self._selection.enabled()
+            chosen = name in (*self._selection.enabled(), *default_plugins())
             try:
                 return extension_status(candidate, chosen, loaded=self._selection.load(name))
             except BackendError as error:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["DEFAULT", "DISABLED", "SELECTED", "default_name", "default_threads", "disabled_names", "selected_names"]
+__all__ = [
+    "DEFAULT",
+    "DISABLED",
+    "SELECTED",
+    "default_name",
+    "default_plugins",
+    "default_threads",
+    "disabled_names",
+    "selected_names",
+]
 
 DEFAULT = "TORCHPLUG_BACKEND"
 DISABLED = "TORCHPLUG_DISABLE_BACKENDS"
@@ -12,8 +21,13 @@ SELECTED = "TORCHPLUG_PLUGINS"
 
 
 def default_name() -> str:
-    """Returns the name in TORCHPLUG_BACKEND, "numpy" if it is unset or empty."""
-    return os.environ.get(DEFAULT, "").strip() or "numpy"
+    """Returns the backend in TORCHPLUG_BACKEND, without plugins named after it; "numpy" if it is unset or empty."""
+    return os.environ.get(DEFAULT, "").strip().partition("+")[0] or "numpy"
+
+
+def default_plugins() -> tuple[str, ...]:
+    """Returns the plugins named after the backend in TORCHPLUG_BACKEND, "numpy+name+..."."""
+    return tuple(os.environ.get(DEFAULT, "").strip().split("+")[1:])
 
 
 def default_threads() -> int:

@@ -97,6 +97,15 @@ def test_a_default_backend_that_nobody_installed_is_a_problem(monkeypatch: pytes
     assert any("the default backend 'nonsense'" in said for said in diagnose(environment={}).problems)
 
 
+def test_a_plugin_beside_the_default_backend_that_nobody_installed_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCHPLUG_BACKEND", "numpy+nowhere")
+    assert [problem for problem in diagnose().problems if "nowhere" in problem] == [
+        "the plugin 'nowhere' (TORCHPLUG_BACKEND) is not installed; `torchplug backends` lists what is"
+    ]
+
+
 def test_a_broken_plugin_is_a_problem_and_a_missing_library_of_ours_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = (
         BackendStatus("numpy", "available", "torchplug", "1"),

@@ -100,3 +100,36 @@ def test_a_timeout_that_is_no_time_is_refused(seconds: str, capsys: pytest.Captu
         run("--check", "--timeout", seconds)
     assert caught.value.code == 2
     assert f"got '{seconds}', expected a number of seconds above 0" in capsys.readouterr().err
+
+
+FASTER = """
+from torchplug_spec.hookspecs import hookimpl
+
+class Plugin:
+    @hookimpl
+    def register_kernels(self, register):
+        for kernel in ("softmax", "gelu"):
+            register("numpy", kernel, len)
+        register("jax", "gelu", len)
+
+plugin = Plugin()
+"""
+
+
+def test_the_check_names_what_a_plugin_overrides(plugins: PluginFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    plugins.add("faster", FASTER, group="extensions")
+    assert run("faster", "--check") == 0
+    said = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "kernels for jax: gelu" in said
+    assert "kernels for numpy: gelu, softmax" in said
+
+
+def test_a_default_with_plugins_named_after_it_marks_both(
+    plugins: PluginFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins.add("faster", FASTER, group="extensions")
+    monkeypatch.setenv("TORCHPLUG_BACKEND", "numpy+faster")
+    assert run("numpy", "faster") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(", the default")
+    assert any(line.startswith("faster") and line.endswith(", selected") for line in lines)

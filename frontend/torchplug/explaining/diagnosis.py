@@ -189,6 +189,9 @@ def _broken(rows: Iterable[BackendStatus | ExtensionStatus], variables: Mapping[
             yield f"{role} '{row.name}' cannot be used: {row.reason or row.state}{remedy}"
     if default not in names:
         yield f"the default backend '{default}' (TORCHPLUG_BACKEND) is not installed; `torchplug backends` lists what is"
+    for plugin in registry.default_plugins():
+        if plugin not in names:
+            yield f"the plugin '{plugin}' (TORCHPLUG_BACKEND) is not installed; `torchplug backends` lists what is"
 
 
 def _slow_blas(blas: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[str]:
