@@ -41,6 +41,22 @@ def _along_rows(operands: int) -> Callable[[Make], Iterator[Arguments]]:
     return calls
 
 
+def _attention(make: Make) -> Iterator[Arguments]:
+    for batch, queries, keys in (((2, 3), 4, 6), ((2,), 5, 5), ((), 7, 4), ((2,), 3, 5000)):
+        given = make(*batch, queries, 5), make(*batch, keys, 5), make(*batch, keys, 2)
+        yield *given, None, False, 0.3
+        yield *given, None, True, 0.7
+        yield *given, make(queries, keys), True, 0.7
+
+
+def _attention_backward(make: Make) -> Iterator[Arguments]:
+    for query, key, value, _, _, scale in _attention(make):
+        if len(key) < 5000:
+            weights = abs(make(*query.shape[:-1], key.shape[-2])) / 6
+            for needs in ((True, True, True, False), (False, False, True, False), (True, False, True, False)):
+                yield make(*query.shape[:-1], 2), query, key, value, weights, scale, (), needs
+
+
 def _layer_norm(make: Make) -> Iterator[Arguments]:
     for shape, count in (((3, 5), 1), ((2, 3, 4), 2), ((2, 5000), 1), ((200, 3), 1), ((0, 3), 1)):
         features = shape[len(shape) - count :]
@@ -126,6 +142,7 @@ def _adam_step(make: Make) -> Iterator[Arguments]:
 CALLS: dict[str, Callable[[Make], Iterator[Arguments]]] = {
     "softmax": _along_rows(1), "log_softmax": _along_rows(1),
     "softmax_backward": _along_rows(2), "log_softmax_backward": _along_rows(2),
+    "attention": _attention, "attention_backward": _attention_backward,
     "layer_norm": _layer_norm, "layer_norm_backward": _layer_norm_backward,
     "rms_norm": _rms_norm, "rms_norm_backward": _rms_norm_backward,
     "nll_loss": _nll, "nll_loss_backward": _nll_backward,

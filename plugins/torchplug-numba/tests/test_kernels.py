@@ -18,6 +18,8 @@ from torchplug_numba import _FAMILIES, plugin, threads
 OURS = {name: function for family in _FAMILIES for name, function in family.KERNELS.items()}
 DTYPES = (np.float32, np.float64)
 PLAIN = [name for name in CALLS if "_step" not in name]
+# Matrix products take arrays as they lie, and a row of theirs holds sums of many numbers.
+PRODUCTS = ("attention", "attention_backward")
 
 
 def _mapped(function: Any, value: Any) -> Any:
@@ -76,7 +78,7 @@ def test_kernels_give_what_the_composition_gives(call: str, dtype: type) -> None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("call", [name for name in PLAIN if "norm" not in name and "nll" not in name])
+@pytest.mark.parametrize("call", [name for name in PLAIN if not {"norm", "nll", "attention"} & {*name.split("_")}])
 def test_nan_and_infinity_are_what_the_composition_makes_of_them(call: str, dtype: type) -> None:
     name = call.partition(" ")[0]
     special = np.array(SPECIAL, dtype)
@@ -119,7 +121,20 @@ def test_what_stands_at_an_ignored_target_does_not_count(reduction: str) -> None
         assert_same(chosen("nll_loss", arguments), composed("nll_loss", arguments))
 
 
-@pytest.mark.parametrize("call", PLAIN)
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_query_that_is_nan_or_endless_spoils_the_rows_that_it_spoils_in_the_composition(causal: bool) -> None:
+    make = random_array(np.float32)
+    query, key, value = make(2, 4, 5), make(2, 4, 5), make(2, 4, 3)
+    for number in (np.nan, np.inf, -np.inf, 1e30):
+        for place in (0, 1):
+            arguments = [query, key, value, None, causal, 0.5]
+            arguments[place] = arguments[place].copy()
+            arguments[place][1, 2, 0] = number
+            with np.errstate(all="ignore"):
+                assert_same(chosen("attention", arguments), composed("attention", arguments))
+
+
+@pytest.mark.parametrize("call", [name for name in PLAIN if name not in PRODUCTS])
 def test_arrays_with_gaps_and_half_precision_are_left_to_the_engine(call: str) -> None:
     name = call.partition(" ")[0]
     arguments = next(iter(CALLS[call](random_array(np.float32))))
@@ -148,7 +163,7 @@ def test_an_optimizer_step_that_is_left_to_the_engine_has_written_nothing() -> N
 
 
 @pytest.mark.parametrize("count", [2, 5])
-@pytest.mark.parametrize("call", ["softmax", "gelu none", "layer_norm", "layer_norm_backward", "adam_step"])
+@pytest.mark.parametrize("call", ["softmax", "gelu none", "layer_norm", "layer_norm_backward", "adam_step", *PRODUCTS])
 def test_several_threads_give_what_one_gives(call: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     name = call.partition(" ")[0]
     monkeypatch.setattr(threads, "SHARE", 4)

@@ -8,11 +8,11 @@ from typing import Any
 from torchplug_spec import kernel
 from torchplug_spec.hookspecs import hookimpl
 
-from torchplug_numba import activations, embedding, losses, normalization, optimizers, softmax, threads
+from torchplug_numba import activations, attention, embedding, losses, normalization, optimizers, softmax, threads
 
 __all__ = ["plugin"]
 
-_FAMILIES = (activations, embedding, losses, normalization, optimizers, softmax)
+_FAMILIES = (activations, attention, embedding, losses, normalization, optimizers, softmax)
 
 
 class Plugin:
