@@ -169,7 +169,8 @@ def test_the_check_ends_in_time_and_names_each_cause(scratch: PluginFolder) -> N
     assert {name: cause for name, (_, cause) in HOSTILE.items() if cause not in causes[name]} == {}
     assert all(row["remedy"] for row in rows if row["name"] in THE_TEN)
     assert [row["state"] for row in rows if row["name"] == "good"] == ["available"]
-    assert [row["reason"] for row in answer["extensions"]] == ["it crashed its process (SIGSEGV: Segmentation fault)"]
+    crashed = [row["reason"] for row in answer["extensions"] if row["name"] == "crashing-kernels"]
+    assert crashed == ["it crashed its process (SIGSEGV: Segmentation fault)"]
     assert done.returncode == 1
     processes = len(HOSTILE) + 4
     assert took < TIMEOUT * (processes / 4 + 1)
