@@ -1,4 +1,4 @@
-"""Whole training steps: multi-layer perceptrons and the tutorials' CNN, eager and compiled; their memory."""
+"""Whole training steps, eager and compiled, of perceptrons, convolutional nets and a transformer; their memory."""
 
 from __future__ import annotations
 
@@ -6,38 +6,30 @@ import time
 from typing import Any
 
 from benchmarks.libraries import ENGINES, NAMES, Suite, finish, library, using
+from benchmarks.models import gpt, perceptron, residual_net, small_perceptron, tutorial_net
 
 
-def _mlp(nn: Any) -> Any:
-    return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-
-
-def _small(nn: Any) -> Any:
-    return nn.Sequential(nn.Linear(1000, 100), nn.ReLU(), nn.Linear(100, 10))
-
-
-def _cnn(nn: Any) -> Any:
-    return nn.Sequential(
-        nn.Conv2d(1, 10, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(10, 20, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(),
-        nn.Linear(320, 10),
-    )  # fmt: skip
-
-
-CASES = {
-    "MLP 64x1000-100-10 SGD": (_small, (64, 1000), "SGD"),
-    "MLP 64x1000-100-10 Adam": (_small, (64, 1000), "Adam"),
-    "MLP 784-512-512-10 batch 128 Adam": (_mlp, (128, 784), "Adam"),
-    "CNN of the tutorials batch 64": (_cnn, (64, 1, 28, 28), "SGD"),
+CASES: dict[str, tuple[Any, tuple[int, ...], int, str]] = {
+    "MLP 64x1000-100-10 SGD": (small_perceptron, (64, 1000), 10, "SGD"),
+    "MLP 64x1000-100-10 Adam": (small_perceptron, (64, 1000), 10, "Adam"),
+    "MLP 784-512-512-10 batch 128 Adam": (perceptron, (128, 784), 10, "Adam"),
+    "CNN of the tutorials batch 64": (tutorial_net, (64, 1, 28, 28), 10, "SGD"),
+    "ResNet-18 half width batch 32": (residual_net, (32, 3, 32, 32), 10, "SGD"),
+    "GPT 4 layers width 128 batch 8x128 AdamW": (gpt, (8, 128), 65, "AdamW"),
 }
+"""Case -> model, shape of the input, classes, optimizer. A model of tokens takes integers."""
 
 
 def make_step(lib: Any, case: str) -> Any:
     """Returns a training step without arguments."""
-    build, shape, optimizer_name = CASES[case]
+    build, shape, classes, optimizer_name = CASES[case]
     lib.manual_seed(0)
-    net = build(lib.nn)
-    optimizer = getattr(lib.optim, optimizer_name)(net.parameters(), lr=0.01)
-    x, y = lib.randn(*shape), lib.randint(10, (shape[0],))
+    net = build(lib)
+    optimizer = getattr(lib.optim, optimizer_name)(net.parameters(), lr=0.01 if optimizer_name == "SGD" else 1e-3)
+    if build is gpt:
+        x, y = lib.randint(classes, shape), lib.randint(classes, (shape[0] * shape[1],))
+    else:
+        x, y = lib.randn(*shape), lib.randint(classes, (shape[0],))
 
     def step() -> Any:
         optimizer.zero_grad()
