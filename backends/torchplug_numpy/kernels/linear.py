@@ -13,6 +13,22 @@ from torchplug_spec.strided import HALF_CHARACTERS
 __all__ = ["LinearKernels"]
 
 
+_FEW_ROWS = 64
+_MANY_WEIGHTS = 1 << 14
+
+
+def _by_transposed(x: Array, matrix: Array) -> Array:
+    """Returns x @ matrix.T of two matrices in C order.
+
+    BLAS wants many rows there: 16 rows by 784x512 take 190 us, and 85 the other way round, turned back.
+    """
+    rows, width = x.shape
+    if 1 < rows <= _FEW_ROWS and matrix.size >= _MANY_WEIGHTS << (rows > 32) and rows < min(matrix.shape):
+        if rows <= 32 or width >= 256:
+            return np.ascontiguousarray(matrix.dot(x.T).T)
+    return x.dot(matrix.T)
+
+
 def _linear_backward_weight(g: Array, x: Array) -> Array:
     if g.ndim != 2:
         g, x = g.reshape(-1, g.shape[-1]), x.reshape(-1, x.shape[-1])
@@ -54,7 +70,7 @@ class LinearKernels:
         if x.dtype.char in HALF_CHARACTERS:
             return _half_linear(x, weight, bias)
         if x.ndim == 2:
-            out = x.dot(weight.T)
+            out = _by_transposed(x, weight)
             return out if bias is None else np.add(out, bias, out)
         out = x.reshape(-1, x.shape[-1]).dot(weight.T)
         if bias is not None:

@@ -1,4 +1,4 @@
-"""Losses: a class picked from every row, and squared differences."""
+"""Losses: a class picked from every row, the cross entropy of the rows, and squared differences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from torchplug_numpy.kernels.fused import fused
+from torchplug_numpy.kernels.fused import BLOCK, fused
+from torchplug_numpy.kernels.rows import row_maxima, row_sums
 from torchplug_spec.backend import Array
 
 __all__ = ["LossKernels"]
@@ -15,7 +16,7 @@ __all__ = ["LossKernels"]
 def _picked_places(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array | None]:
     """Returns flat places of the targets in (N, C), and which count (None if all do)."""
     places = np.arange(0, len(target) * classes, classes)
-    if 0 <= ignore_index < classes or target.min(initial=0) < 0:  # else the check of the targets has seen to it
+    if 0 <= ignore_index < classes or np.minimum.reduce(target, initial=0) < 0:  # else the check of the targets has seen to it
         ignored = target == ignore_index
         if ignored.any():
             return places + np.where(ignored, 0, target), ~ignored
@@ -29,15 +30,7 @@ def _nll_loss(x: Array, target: Array, weight: Array | None, reduction: str, ign
     count, classes = x.shape
     places, counts = _picked_places(target, classes, ignore_index)
     losses = x.reshape(-1).take(places)
-    if counts is not None:
-        losses[~counts] = 0
-    np.negative(losses, losses)
-    if reduction == "none":
-        return losses
-    total = np.add.reduce(losses, keepdims=True).reshape(())
-    if reduction == "sum":
-        return total
-    return np.divide(total, x.dtype.type(count if counts is None else counts.sum()))
+    return _reduced(np.negative(losses, losses), counts, reduction)
 
 
 def _nll_loss_backward(
@@ -58,10 +51,60 @@ def _nll_loss_backward(
     return out.reshape(shape)
 
 
+def _cross_entropy(x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Any:
+    """Returns the loss and the softmax: one exp for both, and none left for the gradient."""
+    if x.ndim != 2 or weight is not None or x.dtype.char not in "fd" or not x.size:
+        return NotImplemented
+    count, classes = x.shape
+    places, counts = _picked_places(target, classes, ignore_index)
+    probabilities, losses = np.empty((count, classes), x.dtype), np.empty(count, x.dtype)
+    step = max(1, BLOCK // classes)
+    for start in range(0, count, step):
+        rows = slice(start, start + step)
+        out, scores = probabilities[rows], x[rows]
+        np.subtract(scores, row_maxima(scores), out)
+        shifted = out.reshape(-1).take(places[rows] - start * classes if start else places[rows])
+        np.exp(out, out)
+        total = row_sums(out)
+        np.divide(out, total, out)
+        np.subtract(np.log(total[:, 0]), shifted, losses[rows])
+    return _reduced(losses, counts, reduction), probabilities
+
+
+def _reduced(losses: Array, counts: Array | None, reduction: str) -> Array:
+    """Returns losses reduced, those that do not count as 0. Overwrites `losses`."""
+    if counts is not None:
+        losses[~counts] = 0
+    if reduction == "none":
+        return losses
+    total = np.add.reduce(losses, keepdims=True).reshape(())
+    if reduction == "sum":
+        return total
+    return np.divide(total, losses.dtype.type(len(losses) if counts is None else counts.sum()))
+
+
+def _cross_entropy_backward(
+    g: Array, probabilities: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int
+) -> Any:
+    if probabilities.ndim != 2 or weight is not None or g.dtype.char not in "fd":
+        return NotImplemented
+    count, classes = probabilities.shape
+    places, counts = _picked_places(target, classes, ignore_index)
+    slope: Any = g
+    if reduction == "mean":
+        slope = np.divide(g, g.dtype.type(count if counts is None else counts.sum()))
+    if counts is not None:
+        slope = np.where(counts, slope, g.dtype.type(0))
+    out = np.multiply(probabilities, slope[:, None] if slope.ndim else slope)
+    flat = out.reshape(-1)
+    flat[places] = np.subtract(flat.take(places), slope)
+    return out
+
+
 def _check_targets(target: Array, classes: int, ignore_index: int) -> None:
     labels = target.reshape(-1)
     # As unsigned numbers, negative ones are the greatest.
-    if len(labels) and labels.view("u8").max() >= classes:
+    if len(labels) and np.maximum.reduce(labels.view("u8")) >= classes:
         wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore_index)
         if wrong.any():
             raise IndexError(f"Target {labels[wrong][0]} is out of bounds.")
@@ -95,6 +138,8 @@ class LossKernels:
 
     nll_loss = fused("nll_loss", _nll_loss, partial=True)
     nll_loss_backward = fused("nll_loss_backward", _nll_loss_backward, partial=True)
+    cross_entropy = fused("cross_entropy", _cross_entropy, partial=True)
+    cross_entropy_backward = fused("cross_entropy_backward", _cross_entropy_backward, partial=True)
     check_targets = fused("check_targets", _check_targets)
     check_rows = fused("check_rows", _check_rows)
     mse_loss = fused("mse_loss", _mse_loss, partial=True)

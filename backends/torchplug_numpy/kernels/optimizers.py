@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from torchplug_numpy.kernels.windows import scratch
 from torchplug_numpy.quiet import quiet_context
 from torchplug_spec.backend import Array, kernel
 
 __all__ = ["OptimizerKernels"]
+
+_SMALL = 4096
+"""Elements below which fresh memory is found faster than a scratch array."""
 
 _PIECE = 65536
 """Elements handled at a time: four float32 arrays of them and a scratch array stay in a cache of 2 MB."""
@@ -27,7 +31,10 @@ class OptimizerKernels:
 
     @kernel("adam_step")
     def adam_step(self, params: Arrays, grads: Arrays, states: Arrays, numbers: tuple, options: tuple) -> Result:
-        quiet_context().run(_each, _adam, params, grads, states, numbers, options)
+        step_size, root, rest1, _, rest2, eps, decay = numbers
+        # m / (sqrt(v) / root + eps) is root * m / (sqrt(v) + root * eps), one pass less.
+        folded = step_size * root, rest1, rest2, root * eps, decay
+        quiet_context().run(_each, _adam, params, grads, states, folded, options)
         return params, states
 
 
@@ -38,16 +45,15 @@ def _scalars(numbers: tuple, like: Array) -> list[Array]:
 
 
 def _pieces(arrays: Sequence[Array]) -> Iterator[Sequence[Array]]:
-    """Yields the arrays, or matching pieces of them where they are long and contiguous."""
-    size = arrays[0].size
+    """Yields matching pieces of arrays: whole ones, or parts of them where they are long and contiguous."""
     if not arrays[0].ndim:  # ufuncs give scalars for 0-d arrays, and nothing can be written into these
         yield [x.reshape(1) for x in arrays]
         return
-    if size <= _PIECE or not all([x.flags.c_contiguous for x in arrays]):
+    if not all([x.flags.c_contiguous for x in arrays]):
         yield arrays
         return
     flat = [x.reshape(-1) for x in arrays]
-    for start in range(0, size, _PIECE):
+    for start in range(0, arrays[0].size, _PIECE):
         yield [x[start : start + _PIECE] for x in flat]
 
 
@@ -58,6 +64,9 @@ def _each(
     scalars = _scalars(numbers, params[0])
     count = len(params)
     for place, p in enumerate(params):
+        if p.size <= _PIECE and p.ndim:
+            formula(p, grads[place], states[place::count], scalars, options)
+            continue
         for p_piece, g_piece, *pieces in _pieces((p, grads[place], *states[place::count])):
             formula(p_piece, g_piece, pieces, scalars, options)
 
@@ -104,11 +113,12 @@ def _sgd(p: Array, g: Array, states: Arrays, numbers: Sequence[Array], options: 
         np.multiply(buffer, momentum, buffer)
         np.add(buffer, step if undamped == 1 else np.multiply(step, undamped), buffer)
         step = np.add(step, np.multiply(buffer, momentum)) if nesterov else buffer
-    np.subtract(p, np.multiply(step, lr), p)
+    spare = scratch("step", p.shape, p.dtype) if p.size > _SMALL else np.empty(p.shape, p.dtype)
+    np.subtract(p, np.multiply(step, lr, spare), p)
 
 
 def _adam(p: Array, g: Array, states: Arrays, numbers: Sequence[Array], options: tuple) -> None:
-    step_size, root, rest1, beta2, rest2, eps, decay = numbers
+    step_size, rest1, rest2, eps, decay = numbers
     decays, decoupled, amsgrad, maximize = options
     if decays and decoupled:
         np.multiply(p, decay, p)
@@ -116,18 +126,18 @@ def _adam(p: Array, g: Array, states: Arrays, numbers: Sequence[Array], options:
     if decays or maximize:
         g = _decayed(p, g, decay, decays, maximize)
     mean, square = states[0], states[1]
-    scratch = np.subtract(g, mean)
-    np.multiply(scratch, rest1, scratch)
-    np.add(mean, scratch, mean)
-    np.multiply(square, beta2, square)
-    np.multiply(g, g, scratch)
-    np.multiply(scratch, rest2, scratch)
-    np.add(square, scratch, square)
+    spare = scratch("step", g.shape, g.dtype) if g.size > _SMALL else np.empty(g.shape, g.dtype)
+    np.subtract(g, mean, spare)
+    np.multiply(spare, rest1, spare)
+    np.add(mean, spare, mean)
+    np.multiply(g, g, spare)
+    np.subtract(spare, square, spare)
+    np.multiply(spare, rest2, spare)
+    np.add(square, spare, square)
     if amsgrad:
         square = np.maximum(states[2], square, out=states[2])
-    np.sqrt(square, scratch)
-    np.divide(scratch, root, scratch)
-    np.add(scratch, eps, scratch)
-    np.divide(mean, scratch, scratch)
-    np.multiply(scratch, step_size, scratch)
-    np.subtract(p, scratch, p)
+    np.sqrt(square, spare)
+    np.add(spare, eps, spare)
+    np.divide(mean, spare, spare)
+    np.multiply(spare, step_size, spare)
+    np.subtract(p, spare, p)

@@ -10,7 +10,7 @@ from torchplug_numpy.kernels.fused import BLOCK, fused
 from torchplug_numpy.sums import LONGEST_DOT, ONES
 from torchplug_spec.backend import Array
 
-__all__ = ["SoftmaxKernels", "by_rows", "row_sums"]
+__all__ = ["SoftmaxKernels", "by_rows", "row_maxima", "row_sums"]
 
 _NARROW, _MIDDLE = 32, 512
 """Narrow rows are turned into columns to find their maxima, and middle ones folded until they are narrow: a reduction

@@ -93,6 +93,41 @@ NLL_2D = Op(
 )
 
 
+def _class_dim(x: Any) -> int:
+    return 1 if len(x.shape) > 1 else 0
+
+
+def _cross_entropy(F: Any, x: Any, target: Any, weight: Any, reduction: str, ignore_index: int) -> tuple[Any, Any]:
+    """Returns the loss and softmax(x), from which the gradient is made."""
+    scores = F.log_softmax(x, _class_dim(x))
+    return F.nll_loss(scores, target, weight, reduction, ignore_index), F.exp(scores)
+
+
+@composition
+def cross_entropy_backward(
+    F: Any, g: Any, probabilities: Any, target: Any, weight: Any, reduction: str, ignore_index: int
+) -> Any:
+    """Returns the gradient of the scores: what nll_loss sends back, freed of its sum along the probabilities."""
+    back = F.nll_loss_backward(g, target, weight, reduction, ignore_index, tuple(probabilities.shape))
+    return F.subtract(back, F.multiply(probabilities, F.sum(back, _class_dim(probabilities), True)))
+
+
+def _cross_entropy_rule(
+    F: Any, g: Any, probabilities: Any, target: Any, weight: Any, reduction: str, ignore_index: int, needs: Any
+) -> tuple:
+    return F.cross_entropy_backward(g, probabilities, target, weight, reduction, ignore_index), None, None
+
+
+def _cross_entropy_op(node: str) -> Op:
+    return Op(
+        "cross_entropy", _NLL, tensors=_NLL[:3], forward=_cross_entropy, residuals=("probabilities",), fused_rule=True,
+        joint=_cross_entropy_rule, node=node,
+    )  # fmt: skip
+
+
+CROSS_ENTROPY, CROSS_ENTROPY_2D = _cross_entropy_op("NllLossBackward0"), _cross_entropy_op("NllLoss2DBackward0")
+
+
 @composition
 def check_targets(F: Any, target: Any, classes: int, ignore_index: int) -> None:
     """Raises PyTorch's IndexError for a class that does not exist."""
@@ -160,6 +195,13 @@ def nll_loss(
     for argument, x in (("input", input), ("target", target)):
         if not isinstance(x, Tensor):
             raise argument_error("nll_loss_nd", argument, "Tensor", x)
+    return _of_classes(NLL, NLL_2D, input, target, weight, reduction, ignore_index)
+
+
+def _of_classes(
+    op: Op, spatial: Op, input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int
+) -> Tensor:
+    """Runs an op on scores and class indices that are checked first."""
     size, shape = shape_of(input), shape_of(target)
     _check_nll(size, shape, target, weight)
     check_reduction(reduction)
@@ -168,7 +210,7 @@ def nll_loss(
     array = array_of(target)
     if not target._kind.engine.is_tracing(array):
         target._kind.F.check_targets(array, size[1] if len(size) > 1 else size[0], ignore_index)
-    return (NLL_2D if len(size) > 2 else NLL)(input, target, weight, reduction, ignore_index)
+    return (spatial if len(size) > 2 else op)(input, target, weight, reduction, ignore_index)
 
 
 def _check_nll(size: tuple[int, ...], shape: tuple[int, ...], target: Tensor, weight: Tensor | None) -> None:
@@ -222,7 +264,7 @@ def _cross_entropy_errors() -> Iterable[Sample]:
     )
 
 
-@declare_functional(op=NLL, samples=_cross_entropy_samples, errors=_cross_entropy_errors)
+@declare_functional(op=CROSS_ENTROPY, samples=_cross_entropy_samples, errors=_cross_entropy_errors)
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -248,6 +290,8 @@ def cross_entropy(
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
     if size == shape_of(target) and size:
         return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing, dim)
+    if label_smoothing == 0 and input._kind.dtype.is_floating_point and size and 0 not in size:
+        return _of_classes(CROSS_ENTROPY, CROSS_ENTROPY_2D, input, target, weight, reduction, ignore_index)
     scores = log_softmax(input, dim)
     if label_smoothing > 0:
         return _smoothed_cross_entropy(scores, target, weight, ignore_index, reduction, label_smoothing, dim)
