@@ -8,7 +8,6 @@ from typing import Any
 from benchmarks.libraries import ENGINES, NAMES, Suite, finish, library, using
 from benchmarks.models import gpt, perceptron, residual_net, small_perceptron, tutorial_net
 
-
 CASES: dict[str, tuple[Any, tuple[int, ...], int, str]] = {
     "MLP 64x1000-100-10 SGD": (small_perceptron, (64, 1000), 10, "SGD"),
     "MLP 64x1000-100-10 Adam": (small_perceptron, (64, 1000), 10, "Adam"),

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from torchplug_numpy.kernels.banded import band_for
 from torchplug_numpy.kernels.fused import fused
 from torchplug_numpy.kernels.windows import Layout, scratch
+from torchplug_numpy.kernels.winograd import is_winograd, winograd, winograd_backward_weight
 from torchplug_spec.backend import Array, Shape
 
 __all__ = ["ConvolutionKernels"]
@@ -96,6 +98,11 @@ def _forward_volumes(x: Array, weight: Array, bias: Array | None, out: Array, wi
 
 def _forward(x: Array, weight: Array, bias: Array | None, out: Array, window: Window) -> None:
     made = weight.shape[0]
+    band = band_for(x.shape, weight.shape, out.shape[2:], *window, backward=False)
+    if band is not None and out.flags.c_contiguous:
+        return band.forward(x, weight, bias, out)
+    if is_winograd(x.shape, weight.shape, out.shape[2:], *window, x.dtype.char):
+        return winograd(x, weight, bias, window[1], out)
     layout = Layout(x.shape, weight.shape[2:], out.shape[2:], *window)
     matrix = weight.reshape(made, layout.taps)
     if layout.is_product and out.flags.c_contiguous:
@@ -164,13 +171,21 @@ def _backward_volumes(g: Array, weight: Array, shape: Shape, window: Window, gro
 def _spread(g: Array, weight: Array, size: Shape, window: Window) -> Array:
     stride, padding, dilation = window
     made, channels, *kernel = weight.shape
+    shape = (g.shape[0], channels, *size)
+    band = band_for(shape, weight.shape, g.shape[2:], *window, backward=True)
+    if band is not None:
+        return band.backward_input(g, weight)
+    if is_winograd(shape, weight.shape, g.shape[2:], *window, g.dtype.char):
+        x = np.empty(shape, g.dtype)
+        winograd(g, weight, None, (2 - padding[0], 2 - padding[1]), x, turned=True)
+        return x
     full = tuple([gap * (taps - 1) - pad for taps, pad, gap in zip(kernel, padding, dilation, strict=True)])
     if stride == (1, 1) and min(full) >= 0 and channels >= made:
         # With stride 1 it is a convolution itself, of the padded gradient with the filters turned round; with few
         # channels adding columns up is faster.
         turned = np.ascontiguousarray(weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
         return _convolution(g, turned, None, (stride, full, dilation), 1)
-    layout = Layout((g.shape[0], channels, *size), (kernel[0], kernel[1]), g.shape[2:], *window)
+    layout = Layout(shape, (kernel[0], kernel[1]), g.shape[2:], *window)
     z = np.zeros((g.shape[0], channels, *stride, layout.hq, layout.wq), g.dtype)
     matrix = np.ascontiguousarray(weight.reshape(made, layout.taps).T)
     for n, images, r, rows in layout.blocks(made):
@@ -223,6 +238,11 @@ def _weight_volumes(g: Array, x: Array, shape: Shape, window: Window, groups: in
 
 def _correlate(g: Array, x: Array, size: Shape, window: Window) -> Array:
     made, channels = g.shape[1], x.shape[1]
+    band = band_for(x.shape, (made, channels, *size), g.shape[2:], *window, backward=True)
+    if band is not None:
+        return band.backward_weight(g, x)
+    if is_winograd(x.shape, (made, channels, *size), g.shape[2:], *window, x.dtype.char):
+        return winograd_backward_weight(g, x, window[1])
     layout = Layout(x.shape, size, g.shape[2:], *window)
     total: Any = None
     z = layout.phases(x)

@@ -16,7 +16,9 @@ __all__ = ["LossKernels"]
 def _picked_places(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array | None]:
     """Returns flat places of the targets in (N, C), and which count (None if all do)."""
     places = np.arange(0, len(target) * classes, classes)
-    if 0 <= ignore_index < classes or np.minimum.reduce(target, initial=0) < 0:  # else the check of the targets has seen to it
+    if (
+        0 <= ignore_index < classes or np.minimum.reduce(target, initial=0) < 0
+    ):  # else the check of the targets has seen to it
         ignored = target == ignore_index
         if ignored.any():
             return places + np.where(ignored, 0, target), ~ignored
