@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,20 @@ __all__ = ["LossKernels"]
 
 def _picked_places(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array | None]:
     """Returns flat places of the targets in (N, C), and which count (None if all do)."""
-    places = np.arange(0, len(target) * classes, classes)
+    places = _starts(len(target), classes)
     if (
         0 <= ignore_index < classes or np.minimum.reduce(target, initial=0) < 0
     ):  # else the check of the targets has seen to it
         ignored = target == ignore_index
         if ignored.any():
             return places + np.where(ignored, 0, target), ~ignored
-    places += target
-    return places, None
+    return places + target, None
+
+
+@functools.lru_cache(maxsize=32)
+def _starts(count: int, classes: int) -> Array:
+    """Returns where the rows of (count, classes) begin; read only by agreement."""
+    return np.arange(0, count * classes, classes)
 
 
 def _nll_loss(x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Any:
@@ -61,16 +67,23 @@ def _cross_entropy(x: Array, target: Array, weight: Array | None, reduction: str
     places, counts = _picked_places(target, classes, ignore_index)
     probabilities, losses = np.empty((count, classes), x.dtype), np.empty(count, x.dtype)
     step = max(1, BLOCK // classes)
-    for start in range(0, count, step):
-        rows = slice(start, start + step)
-        out, scores = probabilities[rows], x[rows]
-        np.subtract(scores, row_maxima(scores), out)
-        shifted = out.reshape(-1).take(places[rows] - start * classes if start else places[rows])
-        np.exp(out, out)
-        total = row_sums(out)
-        np.divide(out, total, out)
-        np.subtract(np.log(total[:, 0]), shifted, losses[rows])
+    if count <= step:
+        _entropy_rows(probabilities, losses, x, places)
+    else:
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
+            _entropy_rows(probabilities[rows], losses[rows], x[rows], places[rows] - start * classes)
     return _reduced(losses, counts, reduction), probabilities
+
+
+def _entropy_rows(out: Array, losses: Array, x: Array, places: Array) -> None:
+    np.subtract(x, row_maxima(x), out)
+    shifted = out.reshape(-1).take(places)
+    np.exp(out, out)
+    total = row_sums(out)
+    np.divide(out, total, out)
+    total = total.reshape(-1)
+    np.subtract(np.log(total, total), shifted, losses)
 
 
 def _reduced(losses: Array, counts: Array | None, reduction: str) -> Array:

@@ -15,8 +15,8 @@ __all__ = ["OptimizerKernels"]
 _SMALL = 4096
 """Elements below which fresh memory is found faster than a scratch array."""
 
-_PIECE = 65536
-"""Elements handled at a time: four float32 arrays of them and a scratch array stay in a cache of 2 MB."""
+_PIECE = 1 << 17
+"""Elements handled at a time, so that scratch arrays stay in a second-level cache."""
 
 Arrays = Sequence[Array]
 Result = tuple[Arrays, Arrays]
@@ -82,12 +82,24 @@ def _decayed(p: Array, g: Array, weight_decay: Array, decays: bool, maximize: bo
 
 
 def _sgd_step(params: Arrays, grads: Arrays, states: Arrays, numbers: tuple, options: tuple) -> Result:
-    if options[1] and not states:
+    if not any(options):
+        _plain_sgd(params, grads, np.array(numbers[0], params[0].dtype))
+    elif options[1] and not states:
         states = [np.array(g) for g in grads]
         _each(_sgd_first, params, grads, states, numbers, options)
     else:
         _each(_sgd, params, grads, states, numbers, options)
     return params, states
+
+
+def _plain_sgd(params: Arrays, grads: Arrays, lr: Array) -> None:
+    """Steps against the gradients: no momentum, no decay."""
+    for p, g in zip(params, grads, strict=True):
+        if p.ndim and p.size <= _SMALL:
+            np.subtract(p, np.multiply(g, lr), p)
+            continue
+        for target, slope in _pieces((p, g)):
+            np.subtract(target, np.multiply(slope, lr, scratch("step", slope.shape, slope.dtype)), target)
 
 
 def _sgd_first(p: Array, g: Array, states: Arrays, numbers: Sequence[Array], options: tuple) -> None:
@@ -113,8 +125,7 @@ def _sgd(p: Array, g: Array, states: Arrays, numbers: Sequence[Array], options: 
         np.multiply(buffer, momentum, buffer)
         np.add(buffer, step if undamped == 1 else np.multiply(step, undamped), buffer)
         step = np.add(step, np.multiply(buffer, momentum)) if nesterov else buffer
-    spare = scratch("step", p.shape, p.dtype) if p.size > _SMALL else np.empty(p.shape, p.dtype)
-    np.subtract(p, np.multiply(step, lr, spare), p)
+    np.subtract(p, np.multiply(step, lr), p)
 
 
 def _adam(p: Array, g: Array, states: Arrays, numbers: Sequence[Array], options: tuple) -> None:

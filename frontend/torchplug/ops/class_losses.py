@@ -12,7 +12,7 @@ from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error, convert
 from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
-from torchplug._core.op import Op
+from torchplug._core.op import Op, device_error
 from torchplug._core.tensor import Tensor, array_of, shape_of
 from torchplug.ops.losses import check_reduction, legacy_reduction
 from torchplug.ops.softmax import log_softmax
@@ -113,15 +113,16 @@ def cross_entropy_backward(
 
 
 def _cross_entropy_rule(
-    F: Any, g: Any, probabilities: Any, target: Any, weight: Any, reduction: str, ignore_index: int, needs: Any
-) -> tuple:
-    return F.cross_entropy_backward(g, probabilities, target, weight, reduction, ignore_index), None, None
+    F: Any, g: Any, probabilities: Any, target: Any, weight: Any, reduction: str, ignore_index: int
+) -> Any:
+    return F.cross_entropy_backward(g, probabilities, target, weight, reduction, ignore_index)
 
 
 def _cross_entropy_op(node: str) -> Op:
+    """The target, of another dtype and without a gradient, is no tensor of the op, so that its call stays short."""
     return Op(
-        "cross_entropy", _NLL, tensors=_NLL[:3], forward=_cross_entropy, residuals=("probabilities",), fused_rule=True,
-        joint=_cross_entropy_rule, node=node,
+        "cross_entropy", _NLL, tensors=("input", "weight"), forward=_cross_entropy, residuals=("probabilities",),
+        fused_rule=True, rules={"input": _cross_entropy_rule}, node=node,
     )  # fmt: skip
 
 
@@ -207,6 +208,8 @@ def _of_classes(
     check_reduction(reduction)
     if target._kind.dtype is not dt.int64:
         target = convert(target, dt.int64)
+    if target._kind.native_device != input._kind.native_device or target._kind.engine is not input._kind.engine:
+        raise device_error(op.name, [input, target])
     array = array_of(target)
     if not target._kind.engine.is_tracing(array):
         target._kind.F.check_targets(array, size[1] if len(size) > 1 else size[0], ignore_index)
@@ -279,10 +282,11 @@ def cross_entropy(
 
     Shape: input (N, C, ...) or (C,); target the same without C (indices) or exactly the same (probabilities).
     """
-    reduction = legacy_reduction(size_average, reduce, reduction)
-    for argument, x in (("input", input), ("target", target)):
-        if not isinstance(x, Tensor):
-            raise argument_error("cross_entropy_loss", argument, "Tensor", x)
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce, reduction)
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+        wrong = ("target", target) if isinstance(input, Tensor) else ("input", input)
+        raise argument_error("cross_entropy_loss", wrong[0], "Tensor", wrong[1])
     check_reduction(reduction)
     size = shape_of(input)
     dim = 1 if len(size) > 1 else 0

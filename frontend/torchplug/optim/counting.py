@@ -42,6 +42,12 @@ def number_of(tensor: Tensor) -> float:
 def advance(count: Tensor, traced: bool) -> Any:
     """Adds 1 to a step count and returns it: a Python float, or a 0-d float64 tensor while compile traces."""
     if not traced:
+        array = count._array
+        if array is not None and count._kind.mutable and count._cell is not None and count._view is None:
+            value = array.item() + 1.0  # what the lines below do, without their calls
+            count._kind.F.assign(array, value)
+            count._cell.version += 1
+            return value
         value = number_of(count) + 1.0
         write(count, None, value)
         return value

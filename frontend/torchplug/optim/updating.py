@@ -107,14 +107,19 @@ def update(
         elif p._view is not None and p._view.chain:
             check_writable(p, False)
     targets = [*params, *states]
-    arrays = [array_of(x) for x in targets]
-    results = _run(kernel, kind, arrays, [array_of(g) for g in grads], numbers, options)
+    arrays = [array_of(x) if x._array is None else x._array for x in targets]
+    given = [array_of(g) if g._array is None else g._array for g in grads]
+    results = _run(kernel, kind, arrays, given, numbers, options)
     for target, array in zip(targets, results, strict=False):
-        if array is target._array:
-            memory.count_write(target._cell or cell_of(target), target._view)  # the engine has written it in place
-        else:
+        if array is not target._array:
             write(target, array)
-    return [wrap(array, kind) for array in results[len(targets) :]]
+            continue
+        cell = target._cell or cell_of(target)  # the engine has written it in place
+        if target._view is None:
+            cell.version += 1
+        else:
+            memory.count_write(cell, target._view)
+    return [wrap(array, kind) for array in results[len(targets) :]] if len(results) > len(targets) else []
 
 
 def _run(kernel: str, kind: Kind, targets: list[Any], grads: list[Any], numbers: tuple, options: tuple) -> list[Any]:
