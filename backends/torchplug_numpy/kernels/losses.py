@@ -9,6 +9,7 @@ import numpy as np
 
 from torchplug_numpy.kernels.fused import BLOCK, fused
 from torchplug_numpy.kernels.rows import row_maxima, row_sums
+from torchplug_numpy.sums import sum_over
 from torchplug_spec.backend import Array
 
 __all__ = ["LossKernels"]
@@ -92,10 +93,10 @@ def _reduced(losses: Array, counts: Array | None, reduction: str) -> Array:
         losses[~counts] = 0
     if reduction == "none":
         return losses
-    total = np.add.reduce(losses, keepdims=True).reshape(())
-    if reduction == "sum":
-        return total
-    return np.divide(total, losses.dtype.type(len(losses) if counts is None else counts.sum()))
+    total = sum_over(losses, None, False)
+    if reduction == "mean":
+        total = np.divide(total, losses.dtype.type(len(losses) if counts is None else counts.sum()))
+    return np.asarray(total)
 
 
 def _cross_entropy_backward(

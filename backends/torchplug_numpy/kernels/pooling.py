@@ -35,21 +35,19 @@ def _key(ndim: int, axis: int, part: slice) -> tuple[slice, ...]:
 
 def _along(x: Array, axis: int, taps: int, out: int, step: int, pad: int, gap: int, ufunc: Any, empty: float) -> Array:
     """Returns `ufunc` over the taps of every window along one dimension; `empty` is what no tap gives."""
-    shape = (*x.shape[:axis], out, *x.shape[axis + 1 :])
-    total: Array | None = None
-    for tap in range(taps):
-        span = _span(tap, x.shape[axis], out, step, pad, gap)
-        if span is None:
-            continue
-        windows, places = (_key(x.ndim, axis, part) for part in span)
-        if total is None:
-            if span[0] == slice(0, out):
-                total = np.array(x[places])
-                continue
-            total = np.full(shape, empty, x.dtype)
-        part = total[windows]
-        ufunc(part, x[places], out=part)
-    return np.full(shape, empty, x.dtype) if total is None else total
+    spans = [span for tap in range(taps) if (span := _span(tap, x.shape[axis], out, step, pad, gap)) is not None]
+    keys = [tuple([_key(x.ndim, axis, part) for part in span]) for span in spans]
+    whole = [places for (windows, places), span in zip(keys, spans, strict=True) if span[0] == slice(0, out)]
+    if len(whole) > 1:  # two taps that every window has need no array to begin with
+        total = ufunc(x[whole[0]], x[whole[1]])
+    else:
+        total = np.full((*x.shape[:axis], out, *x.shape[axis + 1 :]), empty, x.dtype)
+        whole = []
+    for windows, places in keys:
+        if places not in whole[:2]:
+            part = total[windows]
+            ufunc(part, x[places], out=part)
+    return total
 
 
 def _max_pool(x: Array, out_size: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape) -> Array:
@@ -86,7 +84,7 @@ def _max_pool_backward(
     )
     exact = covered and all(count * step == length for count, step, length in zip(out_size, stride, size, strict=True))
     gx = np.empty(x.shape, x.dtype) if exact else np.zeros(x.shape, x.dtype)
-    left, hit = np.array(g), np.empty(g.shape, bool)
+    left, hit = g if covered else np.array(g), np.empty(g.shape, bool)
     taps = list(_taps(size, out_size, kernel, stride, padding, dilation))
     for place, (windows, places) in enumerate(taps):
         if covered and place == len(taps) - 1:
@@ -98,7 +96,10 @@ def _max_pool_backward(
             gx[places] = taken
         else:
             gx[places] += taken
-        np.subtract(rest, taken, rest)
+        if covered:  # every window has every tap
+            left = np.subtract(left, taken, None if left is g else left)
+        else:
+            np.subtract(rest, taken, rest)
     return gx
 
 
