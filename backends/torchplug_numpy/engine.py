@@ -12,6 +12,7 @@ from torchplug_numpy.kernels.nets import NetKernels
 from torchplug_numpy.kernels.optimizers import OptimizerKernels
 from torchplug_numpy.quiet import ignore_warnings_raised_in, quiet, quiet_context
 from torchplug_numpy.sums import LONGEST_DOT, ONES, sum_over
+from torchplug_numpy.threads import set_num_threads
 from torchplug_spec.backend import Array, Axis, Shape, kernel
 from torchplug_spec.dtypes import DType, bfloat16
 from torchplug_spec.strided import HALF_CHARACTERS, StridedBackend
@@ -46,6 +47,10 @@ class NumPyBackend(NetKernels, OptimizerKernels, StridedBackend):
 
     def run(self, function: Any, *args: Any) -> Any:
         return quiet_context().run(function, *args)
+
+    def set_num_threads(self, count: int) -> None:
+        """Sets how many threads one kernel uses; `torch.set_num_threads` calls it."""
+        set_num_threads(count)
 
     # ---- creation and transfer --------------------------------------------------------------------------------------
 

@@ -1,15 +1,17 @@
-"""Scaled dot product attention: batches of matrix products with a softmax between, in place."""
+"""Scaled dot product attention: matrix products with a softmax between, in place, for a few images or sentences at a time."""
 
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
 
-from torchplug_numpy.kernels.fused import fused
-from torchplug_numpy.kernels.rows import by_rows, row_maxima, row_sums
-from torchplug_spec.backend import Array
+from torchplug_numpy.kernels.fused import BLOCK, fused
+from torchplug_numpy.kernels.rows import row_maxima, row_sums
+from torchplug_numpy.threads import run_blocks
+from torchplug_spec.backend import Array, Shape
 
 __all__ = ["AttentionKernels"]
 
@@ -20,25 +22,41 @@ def _later(rows: int, columns: int, character: str) -> Array:
     return np.where(np.tri(rows, columns, dtype=bool), 0, -np.inf).astype(character)
 
 
-def _softmax_in_place(scores: Array) -> Array:
-    width = scores.shape[-1]
+def _softmax_in_place(scores: Array) -> None:
+    flat = scores.reshape(-1, scores.shape[-1])
+    np.subtract(flat, row_maxima(flat), flat)
+    np.exp(flat, flat)
+    np.divide(flat, row_sums(flat), flat)
 
-    def block(out: Array, x: Array) -> None:
-        np.subtract(x, row_maxima(x), out)
-        np.exp(out, out)
-        np.divide(out, row_sums(out), out)
 
-    return by_rows(block, -1, scores) if width else scores
+def _blocks(shape: Shape) -> list[slice]:
+    """Returns slices of the first dimension for which the scores of a shape stay in the cache."""
+    if len(shape) < 3:
+        return [slice(None)]
+    step = max(1, BLOCK * shape[0] // math.prod(shape))
+    return [slice(start, start + step) for start in range(0, shape[0], step)]
 
 
 def _attention(query: Array, key: Array, value: Array, bias: Array | None, causal: bool, scale: float) -> Any:
     if query.dtype.char not in "fd" or bias is not None or not query.size or not key.size:
         return NotImplemented
-    scores = np.matmul(np.multiply(query, query.dtype.type(scale)), key.swapaxes(-1, -2))
-    if causal:
-        np.add(scores, _later(*scores.shape[-2:], scores.dtype.char), scores)
-    weights = _softmax_in_place(scores)
-    return np.matmul(weights, value), weights
+    lead = query.shape[:-2]
+    if not lead == key.shape[:-2] == value.shape[:-2]:
+        return NotImplemented
+    factor = np.array(scale, query.dtype)
+    weights = np.empty((*query.shape[:-1], key.shape[-2]), query.dtype)
+    out = np.empty((*query.shape[:-1], value.shape[-1]), query.dtype)
+
+    def block(part: slice) -> None:
+        scores = weights[part]
+        np.matmul(np.multiply(query[part], factor), key[part].swapaxes(-1, -2), scores)
+        if causal:
+            np.add(scores, _later(*scores.shape[-2:], scores.dtype.char), scores)
+        _softmax_in_place(scores)
+        np.matmul(scores, value[part], out[part])
+
+    run_blocks(block, _blocks(weights.shape))
+    return out, weights
 
 
 def _attention_backward(
@@ -53,19 +71,29 @@ def _attention_backward(
 ) -> Any:
     if needs[3] or g.dtype.char not in "fd" or not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
         return NotImplemented
-    slope: Any = None
-    if needs[0] or needs[1]:
-        slope = np.matmul(g, value.swapaxes(-1, -2))
-        flat, rows = slope.reshape(-1, slope.shape[-1]), weights.reshape(-1, slope.shape[-1])
+    results = [
+        np.empty(x.shape, g.dtype) if need else None for x, need in zip((query, key, value), needs, strict=False)
+    ]
+    to_query, to_key, to_value = results
+    factor = np.array(scale, g.dtype)
+
+    def block(part: slice) -> None:
+        if to_value is not None:
+            np.matmul(weights[part].swapaxes(-1, -2), g[part], to_value[part])
+        if to_query is None and to_key is None:
+            return
+        slope = np.matmul(g[part], value[part].swapaxes(-1, -2))
+        flat, rows = slope.reshape(-1, slope.shape[-1]), weights[part].reshape(-1, slope.shape[-1])
         np.multiply(flat, rows, flat)
         np.subtract(flat, np.multiply(rows, row_sums(flat)), flat)
-        np.multiply(flat, g.dtype.type(scale), flat)
-    return (
-        np.matmul(slope, key) if needs[0] else None,
-        np.matmul(slope.swapaxes(-1, -2), query) if needs[1] else None,
-        np.matmul(weights.swapaxes(-1, -2), g) if needs[2] else None,
-        None,
-    )
+        np.multiply(flat, factor, flat)
+        if to_query is not None:
+            np.matmul(slope, key[part], to_query[part])
+        if to_key is not None:
+            np.matmul(slope.swapaxes(-1, -2), query[part], to_key[part])
+
+    run_blocks(block, _blocks(weights.shape))
+    return *results, None
 
 
 class AttentionKernels:

@@ -8,11 +8,11 @@ too, but windows are copied `tile` times less often than taps, and BLAS gets `fi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from torchplug_numpy.kernels.windows import scratch
+from torchplug_numpy.threads import run_blocks, sum_blocks
 from torchplug_spec.backend import Array, Shape
 
 __all__ = ["Band", "band_for"]
@@ -143,7 +143,8 @@ class Band:
     def forward(self, x: Array, weight: Array, bias: Array | None, out: Array) -> None:
         """Writes the convolution."""
         z, matrix = self.padded_image(x), self.matrix(weight)
-        for images in self.blocks():
+
+        def block(images: slice) -> None:
             windows = self.windows(z, images)
             result = scratch("result", (len(windows), matrix.shape[1]), x.dtype)
             np.dot(windows, matrix, result)
@@ -153,23 +154,28 @@ class Band:
             else:
                 np.add(result.reshape(target.shape), bias[:, None], target)
 
+        run_blocks(block, list(self.blocks()))
+
     def backward_input(self, g: Array, weight: Array) -> Array:
         """Returns the gradient of the images."""
         z = np.zeros((self.count, self.channels, *self.padded), g.dtype)
         g, turned = np.ascontiguousarray(g), self.matrix(weight).T
-        for images in self.blocks():
+
+        def block(images: slice) -> None:
             rows = self.gathered(g, images)
             windows = scratch("windows", (len(rows), self.depth), g.dtype)
             np.dot(rows, turned, windows)
             self.add_windows(z, windows, images)
+
+        run_blocks(block, list(self.blocks()))
         top, left = self.padding
         return np.ascontiguousarray(z[:, :, top : top + self.height, left : left + self.width])
 
     def backward_weight(self, g: Array, x: Array) -> Array:
         """Returns the gradient of the filters."""
         z, g = self.padded_image(x), np.ascontiguousarray(g)
-        total: Any = None
-        for images in self.blocks():
-            part = np.dot(self.windows(z, images).T, self.gathered(g, images))
-            total = part if total is None else np.add(total, part, total)
-        return self.weight(total)
+
+        def block(images: slice) -> Array:
+            return np.dot(self.windows(z, images).T, self.gathered(g, images))
+
+        return self.weight(sum_blocks(block, list(self.blocks())))

@@ -9,13 +9,18 @@ import numpy as np
 
 from torchplug_numpy.bfloat16 import typed
 from torchplug_numpy.quiet import quiet_context
+from torchplug_numpy.threads import run_blocks
 from torchplug_spec.backend import kernel
 from torchplug_spec.strided import HALF_CHARACTERS
 
-__all__ = ["BLOCK", "blockwise", "fused"]
+__all__ = ["BLOCK", "blockwise", "fused", "run_in_blocks"]
 
 BLOCK = 1 << 16
 """Elements handled at a time: a few float32 arrays of them stay in a second-level cache."""
+
+
+MANY = 4
+"""Blocks from which on waking another thread costs less than it saves."""
 
 
 def fused(name: str, function: Callable[..., Any], partial: bool = False) -> Callable[..., Any]:
@@ -60,7 +65,15 @@ def blockwise(function: Callable[..., None], *arrays: np.ndarray) -> np.ndarray:
     if size <= BLOCK:
         function(flat, *operands)
         return out
-    for start in range(0, size, BLOCK):
-        block = slice(start, start + BLOCK)
-        function(flat[block], *[x[block] for x in operands])
+    blocks = [slice(start, start + BLOCK) for start in range(0, size, BLOCK)]
+    run_in_blocks(lambda block: function(flat[block], *[x[block] for x in operands]), blocks)
     return out
+
+
+def run_in_blocks(function: Callable[[slice], None], blocks: list[slice]) -> None:
+    """Calls `function` with all blocks, on several threads where there are enough of them to be worth it."""
+    if len(blocks) >= MANY:
+        run_blocks(function, blocks)
+        return
+    for block in blocks:
+        function(block)

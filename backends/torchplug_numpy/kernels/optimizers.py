@@ -8,6 +8,7 @@ import numpy as np
 
 from torchplug_numpy.kernels.windows import scratch
 from torchplug_numpy.quiet import quiet_context
+from torchplug_numpy.threads import get_num_threads, run_blocks
 from torchplug_spec.backend import Array, kernel
 
 __all__ = ["OptimizerKernels"]
@@ -63,12 +64,18 @@ def _each(
     """Runs `formula(p, g, states, numbers, options)`, which writes p and its states, over all parameters."""
     scalars = _scalars(numbers, params[0])
     count = len(params)
+
+    def step(arrays: Sequence[Array]) -> None:
+        formula(arrays[0], arrays[1], arrays[2:], scalars, options)
+
+    shared: list[Sequence[Array]] = []
+    short = _PIECE if get_num_threads() == 1 else _SMALL
     for place, p in enumerate(params):
-        if p.size <= _PIECE and p.ndim:
+        if p.size <= short and p.ndim:
             formula(p, grads[place], states[place::count], scalars, options)
-            continue
-        for p_piece, g_piece, *pieces in _pieces((p, grads[place], *states[place::count])):
-            formula(p_piece, g_piece, pieces, scalars, options)
+        else:
+            shared += _pieces((p, grads[place], *states[place::count]))
+    run_blocks(step, shared)
 
 
 def _decayed(p: Array, g: Array, weight_decay: Array, decays: bool, maximize: bool) -> Array:
@@ -94,12 +101,16 @@ def _sgd_step(params: Arrays, grads: Arrays, states: Arrays, numbers: tuple, opt
 
 def _plain_sgd(params: Arrays, grads: Arrays, lr: Array) -> None:
     """Steps against the gradients: no momentum, no decay."""
+
+    def step(arrays: Sequence[Array]) -> None:
+        target, slope = arrays
+        np.subtract(target, np.multiply(slope, lr, scratch("step", slope.shape, slope.dtype)), target)
+
     for p, g in zip(params, grads, strict=True):
         if p.ndim and p.size <= _SMALL:
             np.subtract(p, np.multiply(g, lr), p)
             continue
-        for target, slope in _pieces((p, g)):
-            np.subtract(target, np.multiply(slope, lr, scratch("step", slope.shape, slope.dtype)), target)
+        run_blocks(step, list(_pieces((p, g))))
 
 
 def _sgd_first(p: Array, g: Array, states: Arrays, numbers: Sequence[Array], options: tuple) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from torchplug_numpy.kernels.fused import BLOCK, fused
+from torchplug_numpy.kernels.fused import BLOCK, fused, run_in_blocks
 from torchplug_numpy.sums import LONGEST_DOT, ONES
 from torchplug_spec.backend import Array
 
@@ -56,8 +56,8 @@ def by_rows(function: Callable[..., None], dim: int, *arrays: Array) -> Array:
     if rows <= step:
         function(*matrices)
         return out
-    for start in range(0, rows, step):
-        function(*[x[start : start + step] for x in matrices])
+    blocks = [slice(start, start + step) for start in range(0, rows, step)]
+    run_in_blocks(lambda block: function(*[x[block] for x in matrices]), blocks)
     return out
 
 

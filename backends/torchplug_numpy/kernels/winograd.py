@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from torchplug_numpy.kernels.windows import scratch
+from torchplug_numpy.threads import run_blocks, sum_blocks
 from torchplug_spec.backend import Array, Shape
 
 __all__ = ["is_winograd", "winograd", "winograd_backward_weight"]
@@ -125,10 +125,13 @@ def winograd(x: Array, weight: Array, bias: Array | None, padding: Shape, out: A
     else:
         factors = np.dot(filters, flat.T).reshape(-1, made, channels).swapaxes(1, 2)
     tiles = _Tiles(x.shape[0], out.shape[2:])
-    for images in tiles.blocks():
+
+    def block(images: slice) -> None:
         transformed = tiles.transformed(x[images], padding, inputs)
         products = scratch("products", (*transformed.shape[:2], factors.shape[2]), x.dtype)
         tiles.collected(np.matmul(transformed, factors, products), outputs, bias, out[images])
+
+    run_blocks(block, list(tiles.blocks()))
 
 
 def winograd_backward_weight(g: Array, x: Array, padding: Shape) -> Array:
@@ -136,11 +139,11 @@ def winograd_backward_weight(g: Array, x: Array, padding: Shape) -> Array:
     filters, inputs, outputs = _matrices(x.dtype.char)
     turned = np.ascontiguousarray(outputs.T)
     tiles = _Tiles(x.shape[0], g.shape[2:])
-    total: Any = None
-    for images in tiles.blocks():
+
+    def block(images: slice) -> Array:
         transformed = tiles.transformed(x[images], padding, inputs)
-        spread = tiles.spread(g[images], turned)
-        part = np.matmul(spread.swapaxes(1, 2), transformed)
-        total = part if total is None else np.add(total, part, total)
+        return np.matmul(tiles.spread(g[images], turned).swapaxes(1, 2), transformed)
+
+    total = sum_blocks(block, list(tiles.blocks()))
     made, channels = total.shape[1:]
     return np.dot(total.reshape(_IN * _IN, -1).T, filters).reshape(made, channels, 3, 3)
