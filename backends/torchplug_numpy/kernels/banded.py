@@ -67,13 +67,13 @@ class Band:
         row = made * tile * item
         shape = (self.channels, *self.kernel, made, tile)
         strides = (
-            self.kernel[0] * self.reach * row, self.reach * row, self.dilation[1] * row, tile * item,
+            self.reach * row, self.channels * self.reach * row, self.dilation[1] * row, tile * item,
             self.stride[1] * row + item,
         )  # fmt: skip
         return np.ndarray(shape, matrix.dtype, matrix, 0, strides)
 
     def matrix(self, weight: Array) -> Array:
-        """Returns (C * kh * reach, O * tile): the filters, once for each column of a tile."""
+        """Returns (kh * C * reach, O * tile): the filters, once for each column of a tile."""
         matrix = np.zeros((self.depth, self.made * self.tile), weight.dtype)
         self._taps(matrix)[...] = weight.transpose(1, 2, 3, 0)[..., None]
         return matrix
@@ -87,12 +87,13 @@ class Band:
         return np.ascontiguousarray(total.transpose(3, 0, 1, 2))
 
     def padded_image(self, x: Array) -> Array:
-        """Returns the images with the zeros around them, in C order."""
+        """Returns the images with the zeros around them as (N, H, C, W): what several kernel rows read is one run there."""
+        x = x.transpose(0, 2, 1, 3)
         if self.padded == (self.height, self.width) and not any(self.padding):
             return np.ascontiguousarray(x)
-        z = np.zeros((self.count, self.channels, *self.padded), x.dtype)
+        z = np.zeros((self.count, self.padded[0], self.channels, self.padded[1]), x.dtype)
         top, left = self.padding
-        z[:, :, top : top + self.height, left : left + self.width] = x
+        z[:, top : top + self.height, :, left : left + self.width] = x
         return z
 
     def blocks(self) -> Iterator[slice]:
@@ -101,13 +102,13 @@ class Band:
             yield slice(start, min(start + self.images, self.count))
 
     def windows(self, z: Array, images: slice) -> Array:
-        """Returns (images * oh * tiles, C * kh * reach): what each tile reads. Scratch memory."""
+        """Returns (images * oh * tiles, kh * C * reach): what each tile reads. Scratch memory."""
         count = images.stop - images.start
-        per_image, per_channel, per_row, item = z.strides
-        shape = (count, self.out[0], self.tiles, self.channels, self.kernel[0], self.reach)
+        per_image, per_row, per_channel, item = z.strides
+        shape = (count, self.out[0], self.tiles, self.kernel[0], self.channels, self.reach)
         strides = (
-            per_image, self.stride[0] * per_row, self.tile * self.stride[1] * item, per_channel,
-            self.dilation[0] * per_row, item,
+            per_image, self.stride[0] * per_row, self.tile * self.stride[1] * item, self.dilation[0] * per_row,
+            per_channel, item,
         )  # fmt: skip
         target = scratch("windows", shape, z.dtype)
         target[...] = np.ndarray(shape, z.dtype, z, images.start * per_image, strides)
@@ -128,15 +129,15 @@ class Band:
     def add_windows(self, z: Array, windows: Array, images: slice) -> None:
         """Adds windows to the places of the padded images they were read from."""
         parts = windows.reshape(
-            images.stop - images.start, self.out[0], self.tiles, self.channels, self.kernel[0], self.reach
+            images.stop - images.start, self.out[0], self.tiles, self.kernel[0], self.channels, self.reach
         )
         down, right = self.stride[0], self.tile * self.stride[1]
         for i in range(self.kernel[0]):
             first = i * self.dilation[0]
             rows = slice(first, first + (self.out[0] - 1) * down + 1, down)
             for place in range(self.tiles):
-                target = z[images, :, rows, place * right : place * right + self.reach]
-                np.add(target, parts[:, :, place, :, i].transpose(0, 2, 1, 3), target)
+                target = z[images, rows, :, place * right : place * right + self.reach]
+                np.add(target, parts[:, :, place, i], target)
 
     # ---- the three products -----------------------------------------------------------------------------------------
 
@@ -158,7 +159,7 @@ class Band:
 
     def backward_input(self, g: Array, weight: Array) -> Array:
         """Returns the gradient of the images."""
-        z = np.zeros((self.count, self.channels, *self.padded), g.dtype)
+        z = np.zeros((self.count, self.padded[0], self.channels, self.padded[1]), g.dtype)
         g, turned = np.ascontiguousarray(g), self.matrix(weight).T
 
         def block(images: slice) -> None:
@@ -169,7 +170,8 @@ class Band:
 
         run_blocks(block, list(self.blocks()))
         top, left = self.padding
-        return np.ascontiguousarray(z[:, :, top : top + self.height, left : left + self.width])
+        inside = z[:, top : top + self.height, :, left : left + self.width]
+        return np.ascontiguousarray(inside.transpose(0, 2, 1, 3))
 
     def backward_weight(self, g: Array, x: Array) -> Array:
         """Returns the gradient of the filters."""
