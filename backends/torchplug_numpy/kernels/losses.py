@@ -18,9 +18,8 @@ __all__ = ["LossKernels"]
 def _picked_places(target: Array, classes: int, ignore_index: int) -> tuple[Array, Array | None]:
     """Returns flat places of the targets in (N, C), and which count (None if all do)."""
     places = _starts(len(target), classes)
-    if (
-        0 <= ignore_index < classes or np.minimum.reduce(target, initial=0) < 0
-    ):  # else the check of the targets has seen to it
+    # As unsigned numbers, negative ones are the greatest. What is no class must be the ignored one: the targets are checked.
+    if 0 <= ignore_index < classes or (len(target) and np.maximum.reduce(target.view("u8")) >= classes):
         ignored = target == ignore_index
         if ignored.any():
             return places + np.where(ignored, 0, target), ~ignored
