@@ -1,4 +1,5 @@
-"""Who is measured: every available backend, and PyTorch as a reference where it is installed.
+"""Who is measured: every available backend, and as references, where they are installed, PyTorch and what one writes by
+hand with JAX and with autograd.
 
 TORCHPLUG_BENCH=numpy,jax,torch chooses among them, "numpy+numba" an engine with a plugin beside it. One thread for everybody, so that ratios mean kernels and overhead.
 """
@@ -19,22 +20,27 @@ from typing import Any  # noqa: E402
 import torchplug  # noqa: E402
 
 REFERENCE = "torch"
+BY_HAND = {"jax-by-hand": "jax", "autograd": "autograd"}
+"""Reference -> the package it is written with. They have forms of some benchmarks only, in `by_hand.py`."""
 
 
 def _names() -> list[str]:
     chosen = os.environ.get("TORCHPLUG_BENCH")
     if chosen:
         return [name for name in chosen.split(",") if name]
-    found = list(torchplug.backends.available())
-    return [*found, REFERENCE] if importlib.util.find_spec("torch") is not None else found
+    packages = {REFERENCE: "torch", **BY_HAND}
+    references = [name for name, package in packages.items() if importlib.util.find_spec(package) is not None]
+    return [*torchplug.backends.available(), *references]
 
 
 NAMES = _names()
-ENGINES = [name for name in NAMES if name != REFERENCE]
+ENGINES = [name for name in NAMES if name != REFERENCE and name not in BY_HAND]
 
 
 def library(name: str) -> Any:
     """Returns the module that plays PyTorch: torchplug for an engine, PyTorch itself for the reference."""
+    if name in BY_HAND:
+        raise NotImplementedError(f"{name} has no form of this benchmark")  # asv shows n/a
     if name == REFERENCE:
         import torch
 
@@ -45,12 +51,12 @@ def library(name: str) -> Any:
 
 def using(name: str) -> AbstractContextManager[Any]:
     """Makes an engine the default inside a with block."""
-    return nullcontext() if name == REFERENCE else torchplug.use_backend(name)
+    return torchplug.use_backend(name) if name in ENGINES else nullcontext()
 
 
 def finish(name: str) -> None:
     """Returns once all queued work of an engine is done."""
-    if name == REFERENCE:
+    if name not in ENGINES:
         return
     from torchplug._core.kind import engine_for
 
@@ -69,7 +75,14 @@ class Suite:
         self.name = name
         self._scope = using(name)
         self._scope.__enter__()
-        self.prepare(library(name), *rest)
+        if name in BY_HAND:
+            self.prepare_by_hand(name, *rest)
+        else:
+            self.prepare(library(name), *rest)
+
+    def prepare_by_hand(self, name: str, *rest: Any) -> None:
+        """Makes what is timed for a reference that is not PyTorch."""
+        library(name)
 
     def teardown(self, name: str, *rest: Any) -> None:
         finish(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from benchmarks import by_hand
 from benchmarks.libraries import ENGINES, NAMES, Suite, finish, library, using
 from benchmarks.models import gpt, perceptron, residual_net, small_perceptron, tutorial_net
 
@@ -49,6 +50,9 @@ class Eager(Suite):
     def prepare(self, lib: Any, model: str) -> None:
         self.step = make_step(lib, model)
         self.step()
+
+    def prepare_by_hand(self, name: str, model: str) -> None:
+        self.step = by_hand.make_step(name, model)
 
     def time_step(self, name: str, model: str) -> None:
         self.step()

@@ -16,22 +16,31 @@ from typing import Any
 __all__ = ["BenchError", "Row", "run_suite", "suite_folder"]
 
 
-_QUICK = ["-a", "rounds=1", "-a", "repeat=3", "-a", "warmup_time=0.05", "-a", "sample_time=0.01"]
+_QUICK = ["-a", "rounds=2", "-a", "repeat=3", "-a", "warmup_time=0.05", "-a", "sample_time=0.01"]
 """Few samples, each warm: enough for ratios. asv's own --quick times one cold call."""
+_FULL = ["-a", "rounds=4", "-a", "repeat=5", "-a", "warmup_time=0.1", "-a", "sample_time=0.02"]
 
 
 class BenchError(RuntimeError):
-    """The benchmarks cannot be run; the text says why and what to do."""
+    """The benchmarks cannot be run; the text says why and what to do. `status` is the exit status of the command."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Row:
-    """One measurement: benchmark, its parameters without the backend, and the figure per backend."""
+    """One measurement: benchmark, its parameters without the backend, and the figure per backend.
 
-    __slots__ = ("figures", "name", "parameters", "unit")
+    `meaning` names the parameters; `spreads` holds, where samples were taken, the quartiles below and above the figure, their median.
+    """
 
-    def __init__(self, name: str, parameters: tuple[str, ...], unit: str) -> None:
-        self.name, self.parameters, self.unit = name, parameters, unit
+    __slots__ = ("figures", "meaning", "name", "parameters", "spreads", "unit")
+
+    def __init__(self, name: str, parameters: tuple[str, ...], unit: str, meaning: tuple[str, ...] = ()) -> None:
+        self.name, self.parameters, self.unit, self.meaning = name, parameters, unit, meaning
         self.figures: dict[str, float] = {}
+        self.spreads: dict[str, tuple[float, float]] = {}
 
 
 def suite_folder() -> Path:
@@ -46,7 +55,11 @@ def suite_folder() -> Path:
 
 
 def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
-    """Runs the benchmarks whose names match `pattern` for some backends; returns their rows."""
+    """Runs the benchmarks whose names match `pattern` for some backends; returns their rows.
+
+    Every benchmark is run in several rounds, each going through all backends, so that a slow minute of the machine
+    falls on all of them.
+    """
     if importlib.util.find_spec("asv") is None:
         raise BenchError('asv is not installed; `pip install "torchplug[bench]"` brings it')
     folder = suite_folder()
@@ -77,7 +90,7 @@ def run_suite(names: Sequence[str], pattern: str, quick: bool) -> list[Row]:
             commit,
             "--bench",
             pattern,
-            *(_QUICK if quick else []),
+            *(_QUICK if quick else _FULL),
         ]
         done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True)
         rows = list(_rows(Path(scratch)))
@@ -136,11 +149,16 @@ def _rows_of(name: str, benchmark: dict[str, Any], values: dict[str, Any]) -> It
     parameters = values.get("params") or benchmark["params"]
     figures = values["result"] or []
     backend = benchmark["param_names"].index("backend") if "backend" in benchmark["param_names"] else None
+    meaning = tuple(name for name in benchmark["param_names"] if name != "backend")
     rows: dict[tuple[str, ...], Row] = {}
-    for choice, figure in zip(itertools.product(*parameters), figures, strict=False):
+    quartiles = zip(values.get("stats_q_25") or [], values.get("stats_q_75") or [], strict=True)
+    rest = itertools.chain(quartiles, itertools.repeat((None, None)))
+    for choice, figure, (low, high) in zip(itertools.product(*parameters), figures, rest, strict=False):
         plain = [part.strip("'") for part in choice]
         who = plain.pop(backend) if backend is not None else "here"
-        row = rows.setdefault(tuple(plain), Row(name, tuple(plain), benchmark["unit"]))
+        row = rows.setdefault(tuple(plain), Row(name, tuple(plain), benchmark["unit"], meaning))
         if figure is not None and figure == figure:
             row.figures[who] = figure
+            if low is not None and high is not None:
+                row.spreads[who] = low, high
     yield from rows.values()

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from torchplug._bench.runner import Row
 
-__all__ = ["render"]
+__all__ = ["render", "shown", "spread"]
 
 _SCALES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
-def _shown(figure: float | None, unit: str) -> str:
+def shown(figure: float | None, unit: str) -> str:
+    """Returns a figure with its unit, in three digits."""
     if figure is None:
         return "-"
     if unit == "seconds":
@@ -22,15 +23,23 @@ def _shown(figure: float | None, unit: str) -> str:
     return f"{figure:.3g} {unit}"
 
 
+def spread(row: Row, name: str) -> str:
+    """Returns half the distance between the quartiles in percent of the figure: "±3%"; nothing for a single figure."""
+    if name not in row.spreads or not row.figures[name]:
+        return ""
+    low, high = row.spreads[name]
+    return f"±{50 * (high - low) / row.figures[name]:.0f}%"
+
+
 def render(rows: Sequence[Row], names: Sequence[str], reference: str | None) -> str:
-    """Returns the table; with a reference every other figure is followed by its ratio to it (below 1 is less)."""
+    """Returns the table: figures with their spread; with a reference also the ratio to it (below 1 is less)."""
     lines = [["benchmark", *names]]
     for row in rows:
         base = row.figures.get(reference or "")
         cells = [" ".join((row.name, *row.parameters))]
         for name in names:
             figure = row.figures.get(name)
-            text = _shown(figure, row.unit)
+            text = " ".join(part for part in (shown(figure, row.unit), spread(row, name)) if part)
             if figure is not None and base and name != reference:
                 text += f" ({figure / base:.2f})"
             cells.append(text)
