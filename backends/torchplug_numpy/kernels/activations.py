@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Final
 
 import numpy as np
 
@@ -30,7 +31,18 @@ def _number(value: float, like: Array) -> Array:
 # ---- relu ------------------------------------------------------------------------------------------------------------
 
 
+_SMALL: Final = 512
+"""Elements up to which `maximum` with a 0-d array is faster than with a block of one value."""
+
+
+@functools.cache
+def _zero(character: str) -> Array:
+    return np.zeros((), character)
+
+
 def _relu(x: Array) -> Array:
+    if x.size <= _SMALL:
+        return np.maximum(x, _zero(x.dtype.char))
     zeros = _constant(0, x.dtype.char)
     if x.size <= BLOCK and x.flags.c_contiguous and x.ndim:
         return np.maximum(x, zeros[: x.size].reshape(x.shape))
