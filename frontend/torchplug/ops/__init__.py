@@ -9,7 +9,8 @@ FAMILIES = (
     "polynomial", "error_functions", "gamma_functions", "bessel", "special_functions", "products", "vector_products", "linear", "added_products",
     "einsum", "norms", "triangles", "softmax", "activations", "gates", "losses", "binary_losses", "class_losses", "margin_losses", "ctc",
     "padding", "convolution", "transposed_convolution", "folding", "pooling", "average_pooling", "adaptive_pooling", "resampling",
-    "grid_sampling", "normalization", "feature_normalization", "embedding", "randomness", "dropout", "attention",
+    "grid_sampling", "normalization", "feature_normalization", "embedding", "randomness", "dropout", "attention", "packing",
+    "recurrent_layers", "recurrent", "recurrent_cells",
     "predicates", "transfer", "optimizers",
 )  # fmt: skip
 
