@@ -11,16 +11,17 @@ import numpy as np
 
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
-from torchplug._core.elementwise import argument_error
+from torchplug._core.elementwise import argument_error, convert
 from torchplug._core.host import host_array
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import Op
-from torchplug._core.tensor import Tensor, shape_of
+from torchplug._core.tensor import Tensor, cell_of, shape_of
 from torchplug.ops.from_data import tensor
+from torchplug.ops.joining import cat
 from torchplug.ops.views import transpose
 from torchplug_spec import dtypes as dt
 
-__all__ = ["PACK_STEPS", "batch_sizes_of", "check_rows", "host_sizes", "pack_steps", "pad_steps"]
+__all__ = ["batch_sizes_of", "check_rows", "host_sizes", "pack_steps", "pad_sequence", "pad_steps", "sizes_tensor"]
 
 BatchSizes = tuple[int, ...]
 
@@ -94,6 +95,17 @@ def host_sizes(sizes: Tensor) -> tuple[int, ...]:
     return tuple(int(size) for size in host_array(sizes).reshape(-1))
 
 
+def sizes_tensor(sizes: Sequence[int] | np.ndarray) -> Tensor:
+    """Returns sizes as int64 on the CPU, whose values stay known on the host, also while compile traces."""
+    values = np.asarray(sizes, np.int64)
+    out = tensor(values, dtype=dt.int64, device="cpu")
+    if not out._kind.mutable:
+        cell = cell_of(out)
+        cell.array, cell.mirror = None, values
+        cell.forget()
+    return out
+
+
 def check_rows(data: Tensor, batch_sizes: BatchSizes) -> None:
     """Raises RuntimeError unless there are as many packed rows as the batch sizes say."""
     size = shape_of(data)
@@ -146,7 +158,7 @@ def _pack_padded_sequence(input: Tensor, lengths: Tensor, batch_first: bool) -> 
             "ONNX exportability."
         )
     batch_sizes = batch_sizes_of(host, min(host[0], size[0]))
-    return PACK(steps, batch_sizes), tensor(batch_sizes, dtype=dt.int64, device="cpu")
+    return PACK(steps, batch_sizes), sizes_tensor(batch_sizes)
 
 
 def _check_pack(input: Any, lengths: Any) -> None:
@@ -197,4 +209,83 @@ def _pad_packed_sequence(
     steps = PAD(data, host, host[0], max(longest, total_length), padding_value)
     if batch_first:
         steps = transpose(steps, 0, 1)
-    return steps, tensor(lengths, dtype=dt.int64, device="cpu")
+    return steps, sizes_tensor(lengths)
+
+
+# ---- sequences in a list ---------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def _list_places(lengths: tuple[int, ...], longest: int, left: bool) -> np.ndarray:
+    """Returns where in (B * longest) padded rows the rows of sequences joined end to end lie."""
+    starts = [row * longest + (longest - length if left else 0) for row, length in enumerate(lengths)]
+    return np.concatenate([start + np.arange(length) for start, length in zip(starts, lengths, strict=True)])
+
+
+def _pad_list(F: Any, data: Any, lengths: tuple[int, ...], longest: int, left: bool, value: complex) -> Any:
+    rest = tuple(data.shape)[1:]
+    longer = F.concat([data, F.full_of(data, (1, *rest), value)], 0)
+    sources = np.full(len(lengths) * longest, sum(lengths), np.int64)
+    sources[_list_places(lengths, longest, left)] = np.arange(sum(lengths))
+    return F.reshape(F.take(longer, F.host(sources, data), 0), (len(lengths), longest, *rest))
+
+
+def _pad_list_rule(F: Any, g: Any, lengths: tuple[int, ...], longest: int, left: bool) -> Any:
+    flat = F.reshape(g, (len(lengths) * longest, *tuple(g.shape)[2:]))
+    return F.take(flat, F.host(_list_places(lengths, longest, left), flat), 0)
+
+
+PAD_LIST = Op(
+    "pad_sequence", ("data", "lengths", "longest", "left", "value"), tensors=("data",), forward=_pad_list,
+    rules={"data": _pad_list_rule}, node="CopySlices",
+)  # fmt: skip
+
+
+def _list_samples(make: Any) -> Iterable[Sample]:
+    yield Sample([make(2, 3), make(4, 3), make(1, 3)])
+    yield Sample([make(3), make(2)], True, 1.0, "left")
+    yield Sample((make(2, 2, 1), make(3, 2, 1)), batch_first=True)
+
+
+def _list_errors() -> Iterable[Sample]:
+    x = np.ones(3, np.float32)
+    yield Sample([], error=(RuntimeError, "received an empty list of sequences"))
+    yield Sample([x, x], padding_side="foo", error=(RuntimeError, "to be one of left or right, but got foo"))
+    yield Sample(3, error=(RuntimeError, "Expected iterable for input sequences, but got arg of type"))
+    yield Sample([3], error=(TypeError, "expected Tensor as element 0"))
+
+
+@declare(op=PAD_LIST, samples=_list_samples, errors=_list_errors, method=False, public=False,
+         name="nn.utils.rnn.pad_sequence", dtypes=("float", "complex", "int"))  # fmt: skip
+def pad_sequence(
+    sequences: Tensor | Sequence[Tensor],
+    batch_first: bool = False,
+    padding_value: complex = 0.0,
+    padding_side: str = "right",
+) -> Tensor:
+    """Returns sequences (L, ...) side by side, (longest, B, ...), or (B, longest, ...) if `batch_first`, in the first's type.
+
+    Shorter ones have `padding_value` after them, or before them if `padding_side` is "left".
+    """
+    if not isinstance(sequences, Iterable):
+        raise RuntimeError(
+            f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}"
+        )
+    rows = list(sequences)
+    for place, x in enumerate(rows):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected Tensor as element {place} in argument 0, but got {type(x).__name__}")
+    if not rows:
+        raise RuntimeError("received an empty list of sequences")
+    if padding_side not in ("left", "right"):
+        raise RuntimeError(f"Expected padding_side to be one of left or right, but got {padding_side}.")
+    dtype, rest = rows[0]._kind.dtype, shape_of(rows[0])[1:]
+    for x in rows:
+        if shape_of(x)[1:] != rest:
+            raise RuntimeError(
+                f"got a sequence of shape {list(shape_of(x))}, expected [any length, {str(list(rest))[1:-1]}] as the first"
+            )
+    lengths = tuple(shape_of(x)[0] for x in rows)
+    data = cat([x if x._kind.dtype is dtype else convert(x, dtype) for x in rows])
+    out = PAD_LIST(data, lengths, max(lengths), padding_side == "left", padding_value)
+    return out if batch_first else transpose(out, 0, 1).contiguous()

@@ -1,6 +1,6 @@
 """Tools for training modules: gradient clipping, parameters as one vector, normalized weights, parametrizations."""
 
-from torchplug.nn.utils import parametrizations, parametrize
+from torchplug.nn.utils import parametrizations, parametrize, rnn
 from torchplug.nn.utils.clip_grad import (
     clip_grad_norm,
     clip_grad_norm_,
@@ -16,5 +16,5 @@ from torchplug.nn.utils.weight_norm import remove_weight_norm, weight_norm
 __all__ = [
     "clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm",
     "parameters_to_vector", "parametrizations", "parametrize", "remove_spectral_norm", "remove_weight_norm",
-    "skip_init", "spectral_norm", "vector_to_parameters", "weight_norm",
+    "rnn", "skip_init", "spectral_norm", "vector_to_parameters", "weight_norm",
 ]  # fmt: skip
