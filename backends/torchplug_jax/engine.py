@@ -15,6 +15,7 @@ from jax import lax
 from torchplug_jax import meanings
 from torchplug_jax.fusion import Fusion
 from torchplug_jax.memory import JAXMemory
+from torchplug_jax.recurrent import RecurrentKernels
 from torchplug_spec.array_api import EXTRA_ELEMENTWISE, ArrayAPIBackend
 from torchplug_spec.backend import Array, Shape
 from torchplug_spec.dtypes import DType
@@ -51,7 +52,7 @@ def _jit(function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable
     return jax.jit(function, static_argnums=static, inline=True)
 
 
-class JAXBackend(JAXMemory, ArrayAPIBackend):
+class JAXBackend(RecurrentKernels, JAXMemory, ArrayAPIBackend):
     """JAX arrays. Turns on 64-bit types for the process; subnormal numbers flush to zero, as XLA does."""
 
     name: ClassVar[str] = "jax"

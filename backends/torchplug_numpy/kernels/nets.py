@@ -10,6 +10,7 @@ from torchplug_numpy.kernels.linear import LinearKernels
 from torchplug_numpy.kernels.losses import LossKernels
 from torchplug_numpy.kernels.normalization import NormalizationKernels
 from torchplug_numpy.kernels.pooling import PoolingKernels
+from torchplug_numpy.kernels.recurrent import RecurrentKernels
 from torchplug_numpy.kernels.rows import SoftmaxKernels
 
 __all__ = ["NetKernels"]
@@ -17,6 +18,6 @@ __all__ = ["NetKernels"]
 
 class NetKernels(
     ActivationKernels, AttentionKernels, ConvolutionKernels, EmbeddingKernels, LinearKernels, LossKernels,
-    NormalizationKernels, PoolingKernels, SoftmaxKernels,
+    NormalizationKernels, PoolingKernels, RecurrentKernels, SoftmaxKernels,
 ):  # fmt: skip
     """What layers, losses and attention run on the NumPy engine."""
