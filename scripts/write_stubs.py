@@ -29,10 +29,20 @@ _ALONG = "(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = None) -
 _AXIS = "(input: Tensor, *, axis: int, keepdims: bool = False, out: Any = None) -> return_types.{name}"
 _PAIR = "(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor"
 _EACH = ("(tensors: Tensor, /) -> Tensor", "(*tensors: Any) -> tuple[Tensor, ...]")
+_RUN = "params: Sequence[Tensor], has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool"
+_ONE_STATE = (
+    f"(input: Tensor, hx: Tensor, {_RUN}, batch_first: bool) -> tuple[Tensor, Tensor]",
+    f"(data: Tensor, batch_sizes: Tensor, hx: Tensor, {_RUN}) -> tuple[Tensor, Tensor]",
+)
 OVERLOADS = {
     "atleast_1d": _EACH,
     "atleast_2d": _EACH,
     "atleast_3d": _EACH,
+    "gru": _ONE_STATE,
+    "lstm": (
+        f"(input: Tensor, hx: Sequence[Tensor], {_RUN}, batch_first: bool) -> tuple[Tensor, Tensor, Tensor]",
+        f"(data: Tensor, batch_sizes: Tensor, hx: Sequence[Tensor], {_RUN}) -> tuple[Tensor, Tensor, Tensor]",
+    ),
     "max": (_ALL, _ALONG, _AXIS, _PAIR),
     "min": (_ALL, _ALONG, _AXIS, _PAIR),
     "median": (_ALL, _ALONG),
@@ -41,6 +51,8 @@ OVERLOADS = {
         "(input: Tensor, *, out: Tensor | None = None, as_tuple: Literal[False] = False) -> Tensor",
         "(input: Tensor, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]",
     ),
+    "rnn_relu": _ONE_STATE,
+    "rnn_tanh": _ONE_STATE,
     "size": ("(self: Tensor, dim: None = None) -> Size", "(self: Tensor, dim: int) -> int"),
     "stride": ("(self: Tensor, dim: None = None) -> tuple[int, ...]", "(self: Tensor, dim: int) -> int"),
     "type": (
@@ -68,6 +80,7 @@ HOMES = {
     "Any": ("typing", "Any"),
     "DType": ("torchplug_spec.dtypes", "DType"),
     "Literal": ("typing", "Literal"),
+    "Sequence": ("collections.abc", "Sequence"),
     "Size": ("torchplug._core.size", "Size"),
     "Tensor": ("torchplug._core.tensor", "Tensor"),
     "return_types": ("torchplug", "return_types"),
@@ -149,9 +162,11 @@ class Stub:
         """Returns a signature of `OVERLOADS` in words of the stub; TypeError if the function has no such parameters."""
         definition: Any = ast.parse(f"def f{said}: ...").body[0]
         unknown = {node.arg for node in ast.walk(definition) if isinstance(node, ast.arg)}
-        unknown -= set(inspect.signature(function).parameters)
-        if unknown:
-            raise TypeError(f"an overload says {sorted(unknown)}, which {function.__qualname__} does not take")
+        parameters = inspect.signature(function).parameters
+        if unknown - set(parameters) and "kwargs" not in parameters:
+            raise TypeError(
+                f"an overload says {sorted(unknown - set(parameters))}, which {function.__qualname__} does not take"
+            )
         for node in ast.walk(definition):
             if isinstance(node, ast.Name):
                 node.id = self.name(node.id)
@@ -208,7 +223,9 @@ def overloads_of(name: str, function: Callable[..., Any]) -> list[str]:
     """Returns the signatures that `OVERLOADS` says for functions of this name and first parameter."""
     first = next(iter(inspect.signature(function).parameters), "")
     return [
-        said.format(name=name) for said in OVERLOADS.get(name, ()) if said.startswith((f"({first}:", f"(*{first}:"))
+        said.format(name=name)
+        for said in OVERLOADS.get(name, ())
+        if first == "args" or said.startswith((f"({first}:", f"(*{first}:"))
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["gpt", "perceptron", "residual_net", "small_perceptron", "tutorial_net"]
+__all__ = ["gpt", "perceptron", "recurrent_net", "residual_net", "small_perceptron", "tutorial_net"]
 
 
 def small_perceptron(lib: Any) -> Any:
@@ -23,6 +23,22 @@ def tutorial_net(lib: Any) -> Any:
         nn.Conv2d(1, 10, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(10, 20, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(),
         nn.Linear(320, 10),
     )  # fmt: skip
+
+
+def recurrent_net(lib: Any, width: int = 128, classes: int = 10) -> Any:
+    """An LSTM over (batch, time, width) whose last output is classified."""
+    nn = lib.nn
+
+    class Reader(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.memory = nn.LSTM(width, width)
+            self.head = nn.Linear(width, classes)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.memory(x.transpose(0, 1))[0][-1])
+
+    return Reader()
 
 
 def residual_net(lib: Any, width: int = 32, classes: int = 10) -> Any:

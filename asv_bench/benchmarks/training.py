@@ -1,4 +1,4 @@
-"""Whole training steps, eager and compiled, of perceptrons, convolutional nets and a transformer; their memory."""
+"""Whole training steps, eager and compiled, of perceptrons, convolutional nets, an LSTM and a transformer; their memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks import by_hand
 from benchmarks.libraries import ENGINES, NAMES, Suite, finish, library, using
-from benchmarks.models import gpt, perceptron, residual_net, small_perceptron, tutorial_net
+from benchmarks.models import gpt, perceptron, recurrent_net, residual_net, small_perceptron, tutorial_net
 
 CASES: dict[str, tuple[Any, tuple[int, ...], int, str]] = {
     "MLP 64x1000-100-10 SGD": (small_perceptron, (64, 1000), 10, "SGD"),
@@ -15,6 +15,7 @@ CASES: dict[str, tuple[Any, tuple[int, ...], int, str]] = {
     "MLP 784-512-512-10 batch 128 Adam": (perceptron, (128, 784), 10, "Adam"),
     "CNN of the tutorials batch 64": (tutorial_net, (64, 1, 28, 28), 10, "SGD"),
     "ResNet-18 half width batch 32": (residual_net, (32, 3, 32, 32), 10, "SGD"),
+    "LSTM 128 of 64 steps batch 32 SGD": (recurrent_net, (32, 64, 128), 10, "SGD"),
     "GPT 4 layers width 128 batch 8x128 AdamW": (gpt, (8, 128), 65, "AdamW"),
 }
 """Case -> model, shape of the input, classes, optimizer. A model of tokens takes integers."""

@@ -43,11 +43,11 @@ def _compiled(static: tuple[int, ...]) -> Callable[[Callable[..., Any]], Callabl
 # ---- the loop --------------------------------------------------------------------------------------------------------
 
 
-def _running(count: int, batch: int, batch_sizes: BatchSizes) -> Array | None:
-    """Returns (T, B, 1), which rows still run at each step; None if all do."""
+def _running(x: Array, batch_sizes: BatchSizes) -> Array | None:
+    """Returns (T, B, 1), which rows of (T, B, ·) still run at each step; None if all do."""
     if batch_sizes is None:
         return None
-    return jnp.asarray(np.arange(batch)[None, :, None] < np.array(batch_sizes)[:, None, None])
+    return jnp.asarray(np.arange(x.shape[1])[None, :, None] < np.array(batch_sizes)[:, None, None])
 
 
 def _scanned(
@@ -118,7 +118,7 @@ def _rnn_layer(
         return (bend(given[0] + matmul(carry[0], w_hh.T)),), ()
 
     sums = _affine(x, w_ih, b_ih, b_hh)
-    ((last,), (y,)), _ = _scanned(step, (h,), (sums,), _running(*x.shape[:2], batch_sizes), reverse)
+    ((last,), (y,)), _ = _scanned(step, (h,), (sums,), _running(x, batch_sizes), reverse)
     return y, last, _history(h, y, reverse)
 
 
@@ -132,13 +132,18 @@ def _rnn_layer_backward(
         g = jnp.where(h > 0, slope, 0) if relu else slope * (1 - h * h)
         return (matmul(g, w_hh),), (g,)
 
-    (gh,), (g,) = _back(step, (gh,), gy, (_after(hidden, reverse),), _running(*x.shape[:2], batch_sizes), reverse)
+    (gh,), (g,) = _back(step, (gh,), gy, (_after(hidden, reverse),), _running(x, batch_sizes), reverse)
     gx, *rest = _weights_backward(g, g, x, _before(hidden, reverse), w_ih, (needs[0], *needs[2:]))
     return gx, gh if needs[1] else None, *rest
 
 
 def _back(
-    step: Callable[..., tuple[tuple, tuple]], carry: tuple, gy: Array, inputs: tuple, running: Array | None, reverse: bool
+    step: Callable[..., tuple[tuple, tuple]],
+    carry: tuple,
+    gy: Array,
+    inputs: tuple,
+    running: Array | None,
+    reverse: bool,
 ) -> tuple[tuple, tuple]:
     """Runs `step` back in time. The gradient of an output joins that of its state, also where no step ran."""
 
@@ -171,9 +176,7 @@ def _lstm_layer(
         return (h if w_hr is None else matmul(h, w_hr.T), c), (jnp.concatenate([i, f, n, o], 1),)
 
     sums = _affine(x, w_ih, b_ih, b_hh)
-    ((last, cell), (y, cells)), (gates,) = _scanned(
-        step, (h, c), (sums,), _running(*x.shape[:2], batch_sizes), reverse
-    )
+    ((last, cell), (y, cells)), (gates,) = _scanned(step, (h, c), (sums,), _running(x, batch_sizes), reverse)
     return y, last, cell, gates, _history(h, y, reverse), _history(c, cells, reverse)
 
 
@@ -194,7 +197,7 @@ def _lstm_layer_backward(
         return (matmul(g, w_hh), gc * f), (g,) if w_hr is None else (g, gh, o * bent)
 
     inputs = (gates, _before(cells, reverse), _after(cells, reverse))
-    (gh, gc), (g, *made) = _back(step, (gh, gc), gy, inputs, _running(*x.shape[:2], batch_sizes), reverse)
+    (gh, gc), (g, *made) = _back(step, (gh, gc), gy, inputs, _running(x, batch_sizes), reverse)
     gx, *rest = _weights_backward(g, g, x, _before(hidden, reverse), w_ih, (needs[0], *needs[3:7]))
     projected = _weight_backward(*made) if needs[7] else None
     return gx, gh if needs[1] else None, gc if needs[2] else None, *rest, projected
@@ -216,7 +219,7 @@ def _gru_layer(
         return (n + z * (h - n),), (jnp.concatenate([r, z, n, hn], 1),)
 
     sums = _affine(x, w_ih, b_ih)
-    ((last,), (y,)), (gates,) = _scanned(step, (h,), (sums,), _running(*x.shape[:2], batch_sizes), reverse)
+    ((last,), (y,)), (gates,) = _scanned(step, (h,), (sums,), _running(x, batch_sizes), reverse)
     return y, last, gates, _history(h, y, reverse)
 
 
@@ -235,7 +238,7 @@ def _gru_layer_backward(
         return (slope * z + matmul(from_hidden, w_hh),), (jnp.concatenate([gr, gz, gn], 1), from_hidden)
 
     inputs = (gates, _before(hidden, reverse))
-    (gh,), (gi, gr) = _back(step, (gh,), gy, inputs, _running(*x.shape[:2], batch_sizes), reverse)
+    (gh,), (gi, gr) = _back(step, (gh,), gy, inputs, _running(x, batch_sizes), reverse)
     gx, *rest = _weights_backward(gi, gr, x, _before(hidden, reverse), w_ih, (needs[0], *needs[2:]))
     return gx, gh if needs[1] else None, *rest
 

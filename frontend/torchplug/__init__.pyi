@@ -356,6 +356,14 @@ def ge(input: Tensor, other: Tensor | builtins.complex, *, out: Tensor | None = 
     """Returns where `input >= other`, as bool."""
 def group_norm(input: Tensor, num_groups: builtins.int, weight: Tensor | None = None, bias: Tensor | None = None, eps: builtins.float = 1e-05, cudnn_enabled: builtins.bool = True) -> Tensor:
     """Returns (N, C, ...) normalized over groups of channels and their space, then scaled and shifted per channel."""
+@overload
+def gru(input: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: builtins.bool, num_layers: builtins.int, dropout: builtins.float, train: builtins.bool, bidirectional: builtins.bool, batch_first: builtins.bool) -> tuple[Tensor, Tensor]:
+    """Returns the outputs and the last states of gated recurrent units; gates r, z, n. Takes what `rnn_tanh` takes."""
+@overload
+def gru(data: Tensor, batch_sizes: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: builtins.bool, num_layers: builtins.int, dropout: builtins.float, train: builtins.bool, bidirectional: builtins.bool) -> tuple[Tensor, Tensor]:
+    """Returns the outputs and the last states of gated recurrent units; gates r, z, n. Takes what `rnn_tanh` takes."""
+def gru_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> Tensor:
+    """Returns the next state of a gated recurrent unit: (B, in) and (B, hidden) give (B, hidden)."""
 def gt(input: Tensor, other: Tensor | builtins.complex, *, out: Tensor | None = None) -> Tensor:
     """Returns where `input > other`, as bool."""
 def hardshrink(input: Tensor, lambd: builtins.float = 0.5, *, out: Tensor | None = None) -> Tensor:
@@ -462,6 +470,14 @@ def logspace(start: Any, end: Any, steps: builtins.int, base: builtins.float = 1
     """Returns base ** x for `steps` evenly spaced x from start to end."""
 def logsumexp(input: Tensor, dim: Dim, keepdim: builtins.bool = False, *, out: Tensor | None = None) -> Tensor:
     """Returns log(sum(exp(input))) over `dim`, with the maximum taken out first, so that nothing overflows."""
+@overload
+def lstm(input: Tensor, hx: Sequence[Tensor], params: Sequence[Tensor], has_biases: builtins.bool, num_layers: builtins.int, dropout: builtins.float, train: builtins.bool, bidirectional: builtins.bool, batch_first: builtins.bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the outputs, last hidden states and last cell states of long short-term memories; gates i, f, g, o."""
+@overload
+def lstm(data: Tensor, batch_sizes: Tensor, hx: Sequence[Tensor], params: Sequence[Tensor], has_biases: builtins.bool, num_layers: builtins.int, dropout: builtins.float, train: builtins.bool, bidirectional: builtins.bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the outputs, last hidden states and last cell states of long short-term memories; gates i, f, g, o."""
+def lstm_cell(input: Tensor, hx: Sequence[Tensor], w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Returns the next hidden and cell states of a long short-term memory: (B, in) and two (B, hidden) give two (B, hidden)."""
 def lt(input: Tensor, other: Tensor | builtins.complex, *, out: Tensor | None = None) -> Tensor:
     """Returns where `input < other`, as bool."""
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -630,6 +646,22 @@ def resolve_neg(input: Tensor) -> Tensor:
     """Returns the input: negatives are computed, never pending."""
 def rms_norm(input: Tensor, normalized_shape: Sequence[builtins.int], weight: Tensor | None = None, eps: builtins.float | None = None) -> Tensor:
     """Returns x / sqrt(mean(x^2) + eps) * weight over the last dimensions; eps defaults to that of the dtype."""
+@overload
+def rnn_relu(input: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: builtins.bool, num_layers: builtins.int, dropout: builtins.float, train: builtins.bool, bidirectional: builtins.bool, batch_first: builtins.bool) -> tuple[Tensor, Tensor]:
+    """Returns the outputs and the last states of h' = relu(W_ih x + b_ih + W_hh h + b_hh). Takes what `rnn_tanh` takes."""
+@overload
+def rnn_relu(data: Tensor, batch_sizes: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: builtins.bool, num_layers: builtins.int, dropout: builtins.float, train: builtins.bool, bidirectional: builtins.bool) -> tuple[Tensor, Tensor]:
+    """Returns the outputs and the last states of h' = relu(W_ih x + b_ih + W_hh h + b_hh). Takes what `rnn_tanh` takes."""
+def rnn_relu_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> Tensor:
+    """Returns relu(W_ih x + b_ih + W_hh h + b_hh): (B, in) and (B, hidden) give (B, hidden)."""
+@overload
+def rnn_tanh(input: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: builtins.bool, num_layers: builtins.int, dropout: builtins.float, train: builtins.bool, bidirectional: builtins.bool, batch_first: builtins.bool) -> tuple[Tensor, Tensor]:
+    """Returns the outputs and the last states of h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+@overload
+def rnn_tanh(data: Tensor, batch_sizes: Tensor, hx: Tensor, params: Sequence[Tensor], has_biases: builtins.bool, num_layers: builtins.int, dropout: builtins.float, train: builtins.bool, bidirectional: builtins.bool) -> tuple[Tensor, Tensor]:
+    """Returns the outputs and the last states of h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
+def rnn_tanh_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> Tensor:
+    """Returns tanh(W_ih x + b_ih + W_hh h + b_hh): (B, in) and (B, hidden) give (B, hidden)."""
 def roll(input: Tensor, shifts: builtins.int | Sequence[builtins.int], dims: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
     """Returns the tensor moved round along `dims`, or flattened and moved round if None."""
 def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = ...) -> Tensor:

@@ -216,6 +216,25 @@ Unfold((2, 3), padding=1) : 2,3,4,4
 AdaptiveLogSoftmaxWithLoss(8, 10, [1, 2]) : 4,8 & 4n
 AdaptiveLogSoftmaxWithLoss(16, 10, [3, 6]) : 4,16 & 4n
 AdaptiveLogSoftmaxWithLoss(8, 10, [3], 2.0, True) : 8 & n
+RNN(3, 4) : 5,2,3 / 5,3 / 5,2,3 & 1,2,4 / 5,3 & 1,4
+RNN(3, 4, 2, nonlinearity='relu', bias=False, bidirectional=True) : 5,2,3
+RNN(3, 4, 2, 'relu', True, True, 0.3) : 2,5,3 / 2,5,3 & 2,2,4 / 5,3
+LSTM(3, 4) : 5,2,3 / 5,3
+LSTM(3, 4, num_layers=2, dropout=0.5) : 5,2,3
+LSTM(3, 4, 2, False, True, 0.3, True) : 2,5,3 / 5,3
+LSTM(3, 4, proj_size=2, batch_first=True) : -
+LSTM(3, 4, dtype=torch.float64) : -
+GRU(3, 4) : 5,2,3 / 5,3 / 5,2,3 & 1,2,4
+GRU(3, 4, 2, bidirectional=True, batch_first=True, dropout=0.4) : 2,5,3 / 2,5,3 & 4,2,4
+GRU(3, 4, bias=False) : 5,2,3
+RNNBase('GRU', 3, 4, 2) : -
+RNNCellBase(3, 4, True, 5) : -
+RNNCell(3, 4) : 2,3 / 3 / 2,3 & 2,4 / 3 & 4
+RNNCell(3, 4, False, 'relu') : 2,3
+LSTMCell(3, 4) : 2,3 / 3
+LSTMCell(3, 4, False) : 2,3
+GRUCell(3, 4) : 2,3 / 3 / 2,3 & 2,4
+GRUCell(3, 4, False) : 2,3
 LazyLinear(3) : 4,2
 LazyLinear(3, False) : 4,2
 LazyConv1d(3, 2) : 2,3,4

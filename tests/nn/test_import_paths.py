@@ -15,6 +15,7 @@ PATHS = [
     "nn.modules.loss._WeightedLoss", "nn.modules.pooling._MaxPoolNd", "nn.modules.dropout._DropoutNd",
     "nn.modules.module.Module", "nn.modules.Linear", "nn.modules.utils._pair", "nn.modules.utils._ntuple",
     "nn.modules.lazy.LazyModuleMixin", "nn.modules.linear.NonDynamicallyQuantizableLinear", "nn.common_types._size_2_t",
+    "nn.modules.rnn.RNNBase", "nn.modules.rnn.LSTM", "nn.utils.rnn.PackedSequence", "nn.utils.rnn.pad_sequence",
     "nn.parameter.Parameter", "nn.parameter.is_lazy", "nn.parallel.DataParallel", "nn.init.calculate_gain",
     "nn.utils.clip_grad.clip_grad_norm_", "nn.utils.weight_norm", "nn.utils.parametrizations.weight_norm",
 ]  # fmt: skip

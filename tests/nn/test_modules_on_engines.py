@@ -120,7 +120,7 @@ LAYERS = [
     ("InstanceNorm1d(3, track_running_stats=True)", "2,3,5"), ("Dropout()", "4,30"), ("Embedding(3, 4, -1)", "2,5i"),
     ("PReLU(3)", "4,3,2"), ("GELU()", "4,5"), ("CrossEntropyLoss()", "4,3 & 4n"), ("BCEWithLogitsLoss()", "4,5 & 4,5p"),
     ("CosineSimilarity()", "4,3 & 4,3"), ("PixelShuffle(2)", "2,4,3,2"), ("Upsample(scale_factor=2)", "2,3,4"),
-    ("CircularPad1d(1)", "2,3,4"), ("Unfold(2)", "2,3,4,4"), ("AdaptiveLogSoftmaxWithLoss(8, 10, [1, 2], 2.0)", "4,8 & 4n"),
+    ("LSTM(3, 4, 2, bidirectional=True)", "5,2,3"), ("GRU(3, 4)", "5,2,3"), ("CircularPad1d(1)", "2,3,4"), ("Unfold(2)", "2,3,4,4"), ("AdaptiveLogSoftmaxWithLoss(8, 10, [1, 2], 2.0)", "4,8 & 4n"),
 ]  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _trained(construction: str, shapes: str) -> list[np.ndarray]:
     torch.manual_seed(5)
     layer, args = build(torch, construction), inputs(torch, shapes)
     out = layer(*args)
-    out = out if isinstance(out, torch.Tensor) else out.loss
+    out = out if isinstance(out, torch.Tensor) else getattr(out, "loss", out[0])
     out.square().sum().backward()
     grads = [x.grad for x in (*args, *layer.parameters()) if x.requires_grad]
     return [_host(x) for x in (out, *grads, *layer.state_dict().values())]

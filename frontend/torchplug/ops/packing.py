@@ -157,7 +157,9 @@ def _pack_padded_sequence(input: Tensor, lengths: Tensor, batch_first: bool) -> 
             "`enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this requirement if you do not need "
             "ONNX exportability."
         )
-    batch_sizes = batch_sizes_of(host, min(host[0], size[0]))
+    if host[0] > size[0]:
+        raise RuntimeError(f"got a length of {host[0]}, expected at most {size[0]}, the steps of the padded input")
+    batch_sizes = batch_sizes_of(host, host[0])
     return PACK(steps, batch_sizes), sizes_tensor(batch_sizes)
 
 

@@ -212,7 +212,10 @@ def _weights(make: Any, sizes: Sequence[int], hidden: int, gates: int, biases: b
     """Returns the weights of layers whose inputs have these sizes."""
     made = []
     for size in sizes:
-        made += [make(gates * hidden, size, low=-0.6, high=0.6), make(gates * hidden, project or hidden, low=-0.6, high=0.6)]
+        made += [
+            make(gates * hidden, size, low=-0.6, high=0.6),
+            make(gates * hidden, project or hidden, low=-0.6, high=0.6),
+        ]
         if biases:
             made += [make(gates * hidden, low=-0.6, high=0.6), make(gates * hidden, low=-0.6, high=0.6)]
         if project:
@@ -254,7 +257,9 @@ def _errors_of(gates: int, pair: bool = False) -> Callable[[], Iterable[Sample]]
             return np.zeros(shape, np.float32)
 
         def call(x: np.ndarray, h: np.ndarray, w_ih: np.ndarray, **facts: Any) -> Sample:
-            return Sample(x, (h, h) if pair else h, (w_ih, zeros(gates * 4, 4)), False, 1, 0.0, False, False, False, **facts)
+            return Sample(
+                x, (h, h) if pair else h, (w_ih, zeros(gates * 4, 4)), False, 1, 0.0, False, False, False, **facts
+            )
 
         x, h, w_ih = zeros(5, 2, 3), zeros(1, 2, 4), zeros(gates * 4, 3)
         if not pair:  # oneDNN has other words, or none

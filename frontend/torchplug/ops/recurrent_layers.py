@@ -139,7 +139,16 @@ def _through_tanh(F: Any, g: Any, out: Any) -> Any:
 
 
 def _rnn_layer(
-    F: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, relu: bool, batch_sizes: BatchSizes, reverse: bool
+    F: Any,
+    x: Any,
+    h: Any,
+    w_ih: Any,
+    w_hh: Any,
+    b_ih: Any,
+    b_hh: Any,
+    relu: bool,
+    batch_sizes: BatchSizes,
+    reverse: bool,
 ) -> tuple:
     """Returns h' = tanh(x w_ih + b_ih + h w_hh + b_hh), or relu of it, for all steps, and the last."""
 

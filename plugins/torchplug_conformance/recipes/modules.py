@@ -18,6 +18,23 @@ IMAGES = Floats(1, 4, 6, 6)
 SIGNALS = Floats(2, 4, 9)
 VOLUMES = Floats(1, 2, 4, 4, 4)
 
+
+def _packed(nn: Any, layer: Any, lengths: list[int]) -> Any:
+    """Returns a module that packs its input, runs a recurrent layer over it and pads the outputs."""
+
+    class Packed(nn.Module):  # type: ignore[misc]  # nn is that of whichever library runs the recipe
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Any) -> Any:
+            sequences = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+            out, states = self.layer(sequences)
+            return nn.utils.rnn.pad_packed_sequence(out), states
+
+    return Packed()
+
+
 LAYERS: dict[str, Recipe] = {
     "Linear": (lambda nn: nn.Linear(6, 3), (ROWS,)),
     "Linear-without-bias": (lambda nn: nn.Linear(6, 3, bias=False), (ROWS,)),
@@ -54,6 +71,13 @@ LAYERS: dict[str, Recipe] = {
     "LSTM": (lambda nn: nn.LSTM(6, 4, bidirectional=True), (Floats(5, 3, 6),)),
     "LSTM-projected": (lambda nn: nn.LSTM(6, 5, proj_size=2), (Floats(4, 2, 6),)),
     "GRU": (lambda nn: nn.GRU(6, 4, num_layers=2, batch_first=True), (Floats(3, 5, 6),)),
+    "RNN-packed": (lambda nn: _packed(nn, nn.RNN(6, 4, bidirectional=True, bias=False), [3, 5, 1]), (Floats(5, 3, 6),)),
+    "LSTM-packed": (lambda nn: _packed(nn, nn.LSTM(6, 4, bidirectional=True), [2, 5, 5]), (Floats(5, 3, 6),)),
+    "LSTM-dropout": (lambda nn: nn.LSTM(6, 4, num_layers=2, dropout=0.4), (Floats(5, 3, 6),)),
+    "GRU-packed": (
+        lambda nn: _packed(nn, nn.GRU(6, 4, num_layers=2, dropout=0.4, bidirectional=True), [3, 1, 4]),
+        (Floats(4, 3, 6),),
+    ),
     "RNNCell": (lambda nn: nn.RNNCell(6, 4), (ROWS,)),
     "LSTMCell": (lambda nn: nn.LSTMCell(6, 4), (ROWS,)),
     "GRUCell": (lambda nn: nn.GRUCell(6, 4), (ROWS,)),

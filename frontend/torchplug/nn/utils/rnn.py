@@ -10,8 +10,8 @@ import numpy as np
 from torchplug._core.host import host_array
 from torchplug._core.tensor import Tensor
 from torchplug.ops.from_data import tensor
-from torchplug.ops.scattering import index_select
 from torchplug.ops.packing import _pack_padded_sequence, _pad_packed_sequence, pad_sequence, sizes_tensor
+from torchplug.ops.scattering import index_select
 from torchplug_spec import dtypes as dt
 
 __all__ = [
@@ -163,7 +163,11 @@ def pad_packed_sequence(
             f"total_length={total_length} and max sequence length being {longest}"
         )
     padded, lengths = _pad_packed_sequence(
-        sequence.data, sequence.batch_sizes, batch_first, padding_value, longest if total_length is None else total_length
+        sequence.data,
+        sequence.batch_sizes,
+        batch_first,
+        padding_value,
+        longest if total_length is None else total_length,
     )
     back = sequence.unsorted_indices
     if back is None:
