@@ -87,18 +87,25 @@ def _affine(x: Array, weight: Array, *biases: Array | None) -> Array:
     return out
 
 
-def _weight_backward(g: Array, x: Array) -> Array:
-    return matmul(g.reshape(-1, g.shape[-1]).T, x.reshape(-1, x.shape[-1]))
+def _weight_backward(turned: Array, x: Array) -> Array:
+    return matmul(turned, x.reshape(-1, x.shape[-1]))
+
+
+def _turned(g: Array) -> Array:
+    """Returns (features, T * B): XLA's product of a transposed matrix takes twice as long on a CPU as one laid out so."""
+    return lax.optimization_barrier(g.reshape(-1, g.shape[-1]).T)
 
 
 def _weights_backward(
     gi: Array, gr: Array, x: Array, before: Array, w_ih: Array, needs: Needs
 ) -> tuple[Array | None, ...]:
     """Returns the gradients of x, w_ih, w_hh, b_ih, b_hh from those of both sums."""
+    from_input = _turned(gi) if needs[1] or needs[2] else None
+    from_hidden = from_input if gr is gi or not needs[2] else _turned(gr)
     return (
         matmul(gi, w_ih) if needs[0] else None,
-        _weight_backward(gi, x) if needs[1] else None,
-        _weight_backward(gr, before) if needs[2] else None,
+        _weight_backward(from_input, x) if needs[1] else None,
+        _weight_backward(from_hidden, before) if needs[2] else None,
         gi.sum((0, 1)) if needs[3] else None,
         gr.sum((0, 1)) if needs[4] else None,
     )
@@ -199,7 +206,7 @@ def _lstm_layer_backward(
     inputs = (gates, _before(cells, reverse), _after(cells, reverse))
     (gh, gc), (g, *made) = _back(step, (gh, gc), gy, inputs, _running(x, batch_sizes), reverse)
     gx, *rest = _weights_backward(g, g, x, _before(hidden, reverse), w_ih, (needs[0], *needs[3:7]))
-    projected = _weight_backward(*made) if needs[7] else None
+    projected = _weight_backward(_turned(made[0]), made[1]) if needs[7] else None
     return gx, gh if needs[1] else None, gc if needs[2] else None, *rest, projected
 
 
@@ -213,11 +220,12 @@ def _gru_layer(
 ) -> tuple[Array, ...]:  # fmt: skip
     def step(carry: tuple, given: tuple) -> tuple[tuple, tuple]:
         h = carry[0]
-        (xr, xz, xn), (hr, hz, hn) = jnp.split(given[0], 3, 1), jnp.split(_affine(h, w_hh, b_hh), 3, 1)
+        (xr, xz, xn), (hr, hz, hn) = jnp.split(given[0], 3, 1), jnp.split(bias + matmul(h, w_hh.T), 3, 1)
         r, z = lax.logistic(xr + hr), lax.logistic(xz + hz)
         n = jnp.tanh(xn + r * hn)
         return (n + z * (h - n),), (jnp.concatenate([r, z, n, hn], 1),)
 
+    bias = 0 if b_hh is None else b_hh
     sums = _affine(x, w_ih, b_ih)
     ((last,), (y,)), (gates,) = _scanned(step, (h,), (sums,), _running(x, batch_sizes), reverse)
     return y, last, gates, _history(h, y, reverse)
