@@ -93,7 +93,7 @@ def _weight_backward(turned: Array, x: Array) -> Array:
 
 def _turned(g: Array) -> Array:
     """Returns (features, T * B): XLA's product of a transposed matrix takes twice as long on a CPU as one laid out so."""
-    return lax.optimization_barrier(g.reshape(-1, g.shape[-1]).T)
+    return lax.optimization_barrier(g.reshape(-1, g.shape[-1]).T)  # type: ignore[no-untyped-call]  # jax leaves it untyped
 
 
 def _weights_backward(
