@@ -180,29 +180,35 @@ def _lstm_layer_backward(
     gy: Array, gh: Array, gc: Array, x: Array, w_ih: Array, w_hh: Array, w_hr: Array | None, gates: Array, hidden: Array,
     cells: Array, batch_sizes: BatchSizes, reverse: bool, needs: Needs,
 ) -> Any:  # fmt: skip
-    if _is_unfit(x) or w_hr is not None:
+    if _is_unfit(x):
         return NotImplemented
     (count, batch), size = x.shape[:2], gc.shape[1]
     weight = np.ascontiguousarray(w_hh)
     gh, gc = np.array(gh, order="C"), np.array(gc, order="C")
     g = np.empty(gates.shape, gates.dtype)
-    room = np.empty((4, *gc.shape), gc.dtype)
+    room = np.empty((3, *gc.shape), gc.dtype)
+    projection = None if w_hr is None else np.ascontiguousarray(w_hr)
+    outer, made = np.zeros(gy.shape, gy.dtype), np.zeros((count, *gc.shape), gc.dtype)
     steep = np.empty(gates.shape[1:], gates.dtype)
     for time, before, after, rows in _steps(count, batch, batch_sizes, reverse, back=True):
         np.add(gh, gy[time], gh)
-        own, slope, slopes = g[time, :rows], gh[:rows], gc[:rows]
+        own, slope, slopes, pull = g[time, :rows], gh[:rows], gc[:rows], gh[:rows]
         i, f, n, o = (gates[time, :rows, k * size : (k + 1) * size] for k in range(4))
         bent, part = room[0, :rows], room[1, :rows]
         np.tanh(cells[after, :rows], bent)
+        if projection is not None:
+            pull = np.dot(slope, projection, room[2, :rows])
+            outer[time, :rows] = slope
+            np.multiply(o, bent, made[time, :rows])
         np.multiply(bent, bent, part)
         np.subtract(1, part, part)
         np.multiply(part, o, part)
-        np.multiply(part, slope, part)
+        np.multiply(part, pull, part)
         np.add(slopes, part, slopes)
         np.multiply(slopes, n, own[:, :size])
         np.multiply(slopes, cells[before, :rows], own[:, size : 2 * size])
         np.multiply(slopes, i, own[:, 2 * size : 3 * size])
-        np.multiply(slope, bent, own[:, 3 * size :])
+        np.multiply(pull, bent, own[:, 3 * size :])
         steps = steep[:rows]
         np.multiply(gates[time, :rows], gates[time, :rows], steps)
         np.subtract(gates[time, :rows], steps, steps)
@@ -211,10 +217,10 @@ def _lstm_layer_backward(
         np.multiply(own, steps, own)
         np.multiply(slopes, f, slopes)
         g[time, rows:] = 0
-        np.dot(own, weight, room[2, :rows])
-        slope[...] = room[2, :rows]
+        np.dot(own, weight, slope)
     gx, *rest = _weights_backward(g, g, x, _before(hidden, reverse), w_ih, (needs[0], *needs[3:7]))
-    return gx, gh if needs[1] else None, gc if needs[2] else None, *rest, None
+    projected = outer.reshape(-1, outer.shape[2]).T.dot(made.reshape(-1, size)) if needs[7] else None
+    return gx, gh if needs[1] else None, gc if needs[2] else None, *rest, projected
 
 
 # ---- gru -------------------------------------------------------------------------------------------------------------
@@ -291,7 +297,7 @@ def _gru_layer_backward(
 
 
 class RecurrentKernels:
-    """Kernels of float32 and float64; empty inputs, and the gradient through a projection, are left to the composition."""
+    """Kernels of float32 and float64, and the half types in float32; empty inputs are left to the composition."""
 
     rnn_layer = fused("rnn_layer", _rnn_layer, partial=True)
     rnn_layer_backward = fused("rnn_layer_backward", _rnn_layer_backward, partial=True)
