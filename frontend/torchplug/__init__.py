@@ -63,11 +63,40 @@ for _name, _declaration in _DECLARATIONS.items():
             globals()[_known] = _declaration.function
 globals().update(_TYPED["cpu"])
 
+# Matrices are dense here: their sparse products are products.
+spmm = dsmm = _DECLARATIONS["mm"].function
+
 _methods.attach()
 _operators.attach()
 
 # Layers stand on finished tensors: they come after the methods are attached.
-from torchplug import nn, optim, special, storage, utils  # noqa: E402
+from torchplug import amp, cpu, nn, optim, special, storage, utils  # noqa: E402
+from torchplug.amp.autocast_mode import autocast  # noqa: E402
+from torchplug.amp.switches import (  # noqa: E402
+    autocast_decrement_nesting,
+    autocast_increment_nesting,
+    clear_autocast_cache,
+    get_autocast_cpu_dtype,
+    get_autocast_dtype,
+    get_autocast_gpu_dtype,
+    get_autocast_ipu_dtype,
+    get_autocast_xla_dtype,
+    is_autocast_cache_enabled,
+    is_autocast_cpu_enabled,
+    is_autocast_enabled,
+    is_autocast_ipu_enabled,
+    is_autocast_xla_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_cpu_dtype,
+    set_autocast_cpu_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
+    set_autocast_gpu_dtype,
+    set_autocast_ipu_dtype,
+    set_autocast_ipu_enabled,
+    set_autocast_xla_dtype,
+    set_autocast_xla_enabled,
+)
 from torchplug.explaining import compare, explain  # noqa: E402
 from torchplug.serialization import load, save  # noqa: E402
 from torchplug.storage import TypedStorage, UntypedStorage  # noqa: E402

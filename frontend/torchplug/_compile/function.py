@@ -12,7 +12,7 @@ from torchplug._compile.fingerprint import Fingerprint
 from torchplug._compile.memory import GradientOf, Snapshot, install, item_of
 from torchplug._compile.trace import Alias, Argument, Fresh, Observation, Program, Retrace, SideEffects, trace_program
 from torchplug._compile.tree import flatten, rebuild
-from torchplug._core import modes, selection
+from torchplug._core import autocasting, modes, selection
 from torchplug._core.node import AccumulateGrad, Node, Output
 from torchplug._core.tensor import Tensor, View, new, shape_of, wrap
 from torchplug._core.tracing import current_trace, trace_state
@@ -224,6 +224,7 @@ def _signature(leaves: list[Any], structure: Any, items: list[Any]) -> Any:
         modes.inference.get(),
         modes.default_dtype(),
         selection.get_backend(),
+        autocasting.guards(),
     )
 
 

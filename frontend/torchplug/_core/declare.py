@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+from torchplug._core.autocasting import asking
+
 __all__ = ["DECLARATIONS", "Declaration", "Sample", "declare", "declare_functional"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -103,10 +105,14 @@ def declare(
     name: str | None = None,
     operator: Callable[..., Any] | None = None,
 ) -> Callable[[_F], _F]:
-    """Registers a public function: `torch.<name>` (public), `Tensor.<name>` (method), `Tensor.<name>_` (inplace)."""
+    """Registers a public function: `torch.<name>` (public), `Tensor.<name>` (method), `Tensor.<name>_` (inplace).
+
+    Returns it, or where autocast has a policy for it that it does not ask for itself, the function that asks first.
+    """
 
     def mark(function: _F) -> _F:
         known = name or function.__name__
+        function = asking(known, function)
         DECLARATIONS[known] = Declaration(
             known, function, op=op, samples=samples, errors=errors, dtypes=tuple(dtypes), public=public, method=method,
             inplace=inplace, aliases=tuple(aliases), operator=operator,

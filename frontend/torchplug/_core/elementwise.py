@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from torchplug._core.autocast_policies import CASTABLE
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.inplace import write_out
 from torchplug._core.kind import Kind
@@ -104,8 +106,11 @@ def unary(
     simple = needs in ((), ("input",), ("out",))
     saves_input, saves_out = "input" in needs, "out" in needs
     same = result == "same"
+    castable = name in CASTABLE
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        if castable and CASTING and (cast := casting(name)) is not None:
+            return cast(function, input, out=out)
         try:
             kind = input._kind
         except AttributeError:
@@ -227,6 +232,7 @@ def binary(
     slot = op.slot
     same = result == "same"
     smooth = bool(rules)
+    castable = name in CASTABLE
     saves = [_saves(rules, mask) for mask in range(4)]
     plans: list[Any] = [None] * 4
 
@@ -240,6 +246,8 @@ def binary(
     )
 
     def function(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+        if castable and CASTING and (cast := casting(name)) is not None:
+            return cast(function, input, other, out=out)
         try:
             kind = input._kind
         except AttributeError:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torchplug._core import geometry as geo
+from torchplug._core.autocasting import CASTING, uncast
 from torchplug._core.modes import grad_enabled
 from torchplug._core.node import AccumulateGrad, Node, NoPlan, Output, next_sequence_number
 from torchplug._core.promotion import can_cast
@@ -258,7 +259,7 @@ def inplace_twin(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         check_writable(self, records)
         before = shadow(self)
         start = next_sequence_number() if records else 0
-        result = function(before, *args, **kwargs)
+        result = uncast(function, before, *args, **kwargs) if CASTING else function(before, *args, **kwargs)
         check_result(self, result)
         if records and self._kind.mutable:
             _keep_saved(before, result._node, start)

@@ -12,10 +12,11 @@ from torchplug._core.device import DeviceLike as _DeviceLike
 from torchplug._core.device import as_device as _as_device
 from torchplug._core.random import default_generator as _generator
 from torchplug._tensor.typed import TYPED as _TYPED
+from torchplug.cuda import amp
 from torchplug_spec import BackendError, registry
 
 __all__ = [
-    "current_device", "device", "device_count", "empty_cache", "get_device_name", "get_device_properties", "is_available",
+    "amp", "current_device", "device", "device_count", "empty_cache", "get_device_name", "get_device_properties", "is_available",
     "manual_seed", "manual_seed_all", "max_memory_allocated", "max_memory_reserved", "mem_get_info", "memory_allocated",
     "memory_reserved", "reset_peak_memory_stats", "set_device", "synchronize",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.inplace import write_out
 from torchplug._core.naming import scalar_type_name, tensor_type_name
@@ -156,6 +157,8 @@ def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
 ) -> Tensor:
     """Returns beta * input + alpha * (mat1 @ mat2); the input broadcasts."""
+    if CASTING and (cast := casting("addmm")) is not None:
+        return cast(addmm, input, mat1, mat2, beta=beta, alpha=alpha, out=out)
     check_tensors("addmm", input=input, mat1=mat1, mat2=mat2)
     a, b = shape_of(mat1), shape_of(mat2)
     for name, size in (("mat1", a), ("mat2", b)):

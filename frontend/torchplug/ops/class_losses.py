@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error, convert
 from torchplug._core.kernels import composition
@@ -282,6 +283,9 @@ def cross_entropy(
 
     Shape: input (N, C, ...) or (C,); target the same without C (indices) or exactly the same (probabilities).
     """
+    if CASTING and (cast := casting("nn.functional.cross_entropy")) is not None:
+        how = (weight, size_average, ignore_index, reduce, reduction, label_smoothing)
+        return cast(cross_entropy, input, target, *how)
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
     if not (isinstance(input, Tensor) and isinstance(target, Tensor)):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import argument_error
 from torchplug._core.inplace import write_out
@@ -339,8 +340,23 @@ def _contracted(operands: list[Tensor], inputs: tuple[Labels, ...], output: Labe
     if len(operands) == 1 and set(found) == set(inputs[0]):
         out = TENSOR_SPACE.permute_dims(operands[0], tuple(inputs[0].index(label) for label in found))
     else:
-        out = EINSUM(operands, inputs, found)
+        # PyTorch's einsum multiplies pairs by bmm: only what is a product of matrices is cast.
+        cast = casting("bmm") if CASTING and _ends_with_bmm(inputs, found) else None
+        out = EINSUM(operands, inputs, found) if cast is None else cast(EINSUM, operands, inputs, found)
     return out if found == output else TENSOR_SPACE.reshape(out, tuple(size[label] for label in output))
+
+
+def _ends_with_bmm(inputs: tuple[Labels, ...], output: Labels) -> bool:
+    """Says whether PyTorch's last product of a pair of operands, from left to right, is a product of matrices."""
+    left = set(inputs[0])
+    matrices = False
+    for place, right in enumerate(inputs[1:], 1):
+        later = set(output).union(*inputs[place + 1 :])
+        summed = left & set(right) - later
+        # All of both summed away is a dot product, which autocast leaves alone.
+        matrices = bool(summed) and not (summed == left == set(right))
+        left = (left | set(right)) & later
+    return matrices
 
 
 # ---- tensordot, kron, chains -----------------------------------------------------------------------------------------

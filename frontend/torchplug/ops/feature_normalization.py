@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.elementwise import argument_error, convert
 from torchplug._core.geometry import dense_strides
@@ -200,6 +201,8 @@ def layer_norm(
     """
     if not isinstance(input, Tensor):
         raise argument_error("layer_norm", "input", "Tensor", input, 1)
+    if CASTING and (cast := casting("layer_norm")) is not None:
+        return cast(layer_norm, input, normalized_shape, weight, bias, eps)
     features = _check_features("layer_norm", input, normalized_shape, (("weight", weight), ("bias", bias)), ", ")
     check_float("LayerNormKernelImpl", "layer_norm", input)
     x = in_common_dtype(input, weight, bias)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
 from torchplug._core.elementwise import convert
@@ -187,6 +188,8 @@ def _cat_errors() -> Iterable[Sample]:
 )
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None) -> Tensor:
     """Returns tensors joined along `dim`, in the promoted dtype; one-dimensional empty tensors are skipped."""
+    if CASTING and (cast := casting("cat")) is not None:
+        return cast(cat, tensors, dim, out=out, axis=axis)
     if _alike(tensors, dim if axis is None else axis) and out is None:
         return CONCAT(tensors, wrap_dim(dim if axis is None else axis, len(shape_of(tensors[0]))))
     tensors = tensor_list("cat", tensors)
@@ -229,6 +232,8 @@ def _stack_errors() -> Iterable[Sample]:
 )
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None) -> Tensor:
     """Returns tensors of one size joined along a new dimension."""
+    if CASTING and (cast := casting("stack")) is not None:
+        return cast(stack, tensors, dim, out=out, axis=axis)
     tensors = tensor_list("stack", tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")

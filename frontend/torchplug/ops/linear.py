@@ -6,17 +6,16 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.kernels import composition
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.op import TENSOR_SPACE, Op
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.products import (
-    bmm,
     check_factors,
     check_tensors,
     matmul,
-    mm,
     shapes_error,
     zeros_sample,
 )
@@ -107,6 +106,8 @@ def _linear_errors() -> Iterable[Sample]:
 @declare_functional(op=LINEAR_BIAS, samples=_linear_samples, errors=_linear_errors)
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Returns `input @ weight.T + bias`: (..., in) and weight (out, in) give (..., out)."""
+    if CASTING and (cast := casting("nn.functional.linear")) is not None:
+        return cast(linear, input, weight, bias)
     try:
         same = input._kind is weight._kind and (bias is None or bias._kind is weight._kind)
     except AttributeError:
@@ -223,7 +224,9 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     rows = math.prod(a[:-1])
     left, right = F.reshape(input1, (rows, a[-1])), F.reshape(input2, (rows, b[-1]))
     # (rows, out * in2), contracted with input2 row by row.
-    half = mm(left, F.reshape(F.permute_dims(weight, (1, 0, 2)), (w[1], w[0] * w[2])))
-    out = bmm(F.reshape(half, (rows, w[0], w[2])), F.reshape(right, (rows, b[-1], 1)))
+    check_factors(input1, weight)
+    check_factors(input1, input2)
+    half = F.mm(left, F.reshape(F.permute_dims(weight, (1, 0, 2)), (w[1], w[0] * w[2])))
+    out = F.bmm(F.reshape(half, (rows, w[0], w[2])), F.reshape(right, (rows, b[-1], 1)))
     out = F.reshape(out, (*a[:-1], w[0]))
     return out if bias is None else out + bias

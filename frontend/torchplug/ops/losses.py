@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error, broadcast_shapes, convert
 from torchplug._core.naming import scalar_type_name
@@ -189,6 +190,8 @@ def mse_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """Returns the squares of input - target, reduced ("mean", "sum" or "none"); weighted squares if `weight` is given."""
+    if CASTING and (cast := casting("nn.functional.mse_loss")) is not None:
+        return cast(mse_loss, input, target, size_average, reduce, reduction, weight)
     if weight is None:
         return _compared(MSE, "mse_cpu", input, target, (size_average, reduce), reduction)
     reduction = legacy_reduction(size_average, reduce, reduction)

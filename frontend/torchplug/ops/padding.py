@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare, declare_functional
 from torchplug._core.elementwise import argument_error
 from torchplug._core.numbers import stored
@@ -169,7 +170,12 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
     amounts = _amounts(ndim, pad)
     _check_from(shape_of(input), amounts, mode, list(pad))
+    if CASTING and (cast := casting(f"{_AUTOCAST_NAMES.get(mode, mode)}_pad{count}d")) is not None:
+        return cast(PAD_FROM[mode, count], input, amounts, mode)
     return PAD_FROM[mode, count](input, amounts, mode)
+
+
+_AUTOCAST_NAMES = {"reflect": "reflection", "replicate": "replication"}
 
 
 def _check_from(shape: Shape, amounts: Amounts, mode: str, given: list[int]) -> None:

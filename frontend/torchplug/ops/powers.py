@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import Number, argument_error, as_number, broadcast_shapes, convert, promote, unary
 from torchplug._core.inplace import inplace_twin, write_out
@@ -86,6 +87,8 @@ TENSOR_SPACE.pow = lambda x, y: POW(x, y) if isinstance(y, Tensor) else POW_NUMB
 
 def pow_plain(input: Tensor, exponent: Tensor | complex) -> Tensor:
     """Returns `input ** exponent` for a tensor base: what the operator calls."""
+    if CASTING and (cast := casting("pow")) is not None:
+        return cast(pow_plain, input, exponent)
     cls = type(exponent)
     if (cls is int or cls is float) and input._kind.inexact:
         return POW_NUMBER(input, exponent)
@@ -163,6 +166,8 @@ def pow(input: Tensor | complex, exponent: Tensor | complex, *, out: Tensor | No
 
     Raises RuntimeError for integers to a negative number.
     """
+    if CASTING and (cast := casting("pow")) is not None:
+        return cast(pow, input, exponent, out=out)
     result = _pow(input, exponent)
     return result if out is None else write_out(out, result, "pow")
 

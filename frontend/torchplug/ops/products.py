@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import argument_error, broadcast_shapes
 from torchplug._core.inplace import write_out
@@ -179,6 +180,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
 
     Raises RuntimeError where inner sizes differ. Source: https://docs.pytorch.org/docs/stable/generated/torch.matmul.html
     """
+    if CASTING and (cast := casting("matmul")) is not None:
+        return cast(matmul, input, other, out=out)
     try:
         same = input._kind is other._kind
     except AttributeError:
@@ -253,6 +256,8 @@ def _mm_errors() -> Iterable[Sample]:
 )
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the product of two matrices, without broadcasting."""
+    if CASTING and (cast := casting("mm")) is not None:
+        return cast(mm, input, mat2, out=out)
     check_tensors("mm", input=input, mat2=mat2)
     a, b = shape_of(input), shape_of(mat2)
     if len(a) != 2:
@@ -284,6 +289,8 @@ def _bmm_errors() -> Iterable[Sample]:
 )
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the products of matching matrices of two batches: (b, n, m) and (b, m, p) give (b, n, p)."""
+    if CASTING and (cast := casting("bmm")) is not None:
+        return cast(bmm, input, mat2, out=out)
     check_tensors("bmm", input=input, mat2=mat2)
     check_batch_pair(input, mat2)
     if input._kind.dtype is not mat2._kind.dtype:

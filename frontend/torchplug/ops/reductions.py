@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import reduction_axes
 from torchplug._core.elementwise import convert, need_tensor
@@ -209,6 +210,8 @@ def sum(
     keepdims: bool | None = None,
 ) -> Tensor:
     """Returns the sum over `dim` (all dimensions if None); integers and bool add up in int64 unless `dtype` is given."""
+    if CASTING and (cast := casting("sum")) is not None:
+        return cast(sum, input, dim, keepdim, dtype=dtype, out=out, axis=axis, keepdims=keepdims)
     need_tensor("sum", input)
     if dtype is not None or not input._kind.inexact:
         input = convert(input, dtype or dt.int64)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error
 from torchplug._core.op import Op
@@ -255,6 +256,8 @@ def interpolate(
         )
         raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({have}) output ({want})")
     kind = "cubic" if mode == "bicubic" else mode if mode.startswith("nearest") else "linear"
+    if CASTING and (cast := casting("upsample")) is not None:
+        return cast(UPSAMPLE[mode, len(shape), antialias], input, out, kind, bool(align_corners), factors, antialias)
     return UPSAMPLE[mode, len(shape), antialias](input, out, kind, bool(align_corners), factors, antialias)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
 from torchplug._core.elementwise import argument_error, convert
@@ -107,10 +108,14 @@ def _run(name: str, op: Op, input: Tensor, dim: int, dtype: DType | None, out: T
 @declare(op=SOFTMAX, samples=_samples, errors=_errors)
 def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
     """Returns exp(x) / sum(exp(x)) over `dim`; `dtype` converts the input first."""
+    if CASTING and (cast := casting("softmax")) is not None:
+        return cast(softmax, input, dim, dtype, out=out)
     return _run("softmax", SOFTMAX, input, dim, dtype, out)
 
 
 @declare(op=LOG_SOFTMAX, samples=_samples, errors=_errors)
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
     """Returns log(softmax(x)) over `dim`, stable where softmax underflows; `dtype` converts the input first."""
+    if CASTING and (cast := casting("log_softmax")) is not None:
+        return cast(log_softmax, input, dim, dtype, out=out)
     return _run("log_softmax", LOG_SOFTMAX, input, dim, dtype, out)
