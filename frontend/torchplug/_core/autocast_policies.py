@@ -42,12 +42,12 @@ _LOSSES = _losses(
 )
 
 # Functions that PyTorch makes of others are listed where they are one computation here. Names in PyTorch's spelling that
-# no declared function has (upsample, reflection_pad1d) are asked for by the function that does several things.
+# no declared function has (upsample, reflection_pad1d, max_pool3d) are asked for by the function that does several things.
 _CPU = {
     LOWER: f"{_PRODUCTS} nn.functional.affine_grid",
     FLOAT32: f"""
         {_LOSSES} {_losses("binary_cross_entropy ctc_loss grid_sample")}
-        {_losses("avg_pool3d max_pool3d adaptive_avg_pool3d adaptive_max_pool3d max_unpool1d max_unpool2d max_unpool3d")}
+        max_pool3d {_losses("avg_pool3d adaptive_avg_pool3d adaptive_max_pool3d max_unpool1d max_unpool2d max_unpool3d")}
         {_losses("fractional_max_pool2d fractional_max_pool3d")}
         reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d replication_pad3d
         view_as_complex polar prod quantile nanquantile cdist trace stft geqrf ormqr orgqr lu_solve cholesky cholesky_inverse

@@ -14,7 +14,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from torchplug._core.autocast_policies import (
     CASTABLE,
@@ -34,6 +34,8 @@ from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
 __all__ = ["CASTING", "State", "casting", "change", "guards", "state", "uncast"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 CASTING: list[None] = []
 """One entry for every state alive that has autocast on: empty means that no context anywhere can have it on."""
@@ -181,7 +183,7 @@ def casting(name: str) -> Cast | None:
     return _state.get().rules.get(name)
 
 
-def asking(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def asking(name: str, function: _F) -> _F:
     """Returns a function of the table as one that asks for its cast first; itself if it already does."""
     import functools
 
@@ -194,7 +196,7 @@ def asking(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             return cast(function, *args, **kwargs)
         return function(*args, **kwargs)
 
-    return asks
+    return asks  # type: ignore[return-value]  # the function it stands for
 
 
 def uncast(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -34,6 +34,11 @@ class _Round:
         self.found_inf: dict[Device, Tensor] = {}
 
 
+def _wide(scale: Tensor) -> Tensor:
+    """Returns a scale as float64, so that results are rounded once, where the engine has that type."""
+    return scale if scale._kind.engine.lacks(dt.float64) else scale.double()
+
+
 class GradScaler:
     """Scales losses, unscales gradients and adapts the scale: `scaler.scale(loss).backward(); scaler.step(optimizer);
     scaler.update()`.
@@ -99,7 +104,7 @@ class GradScaler:
             return outputs * self._checked("scale")[0].to(outputs.device)
         if isinstance(outputs, Iterable):
             scaled = map(self.scale, outputs)
-            return type(outputs)(scaled) if isinstance(outputs, (list, tuple)) else scaled  # type: ignore[call-arg]
+            return type(outputs)(scaled) if isinstance(outputs, (list, tuple)) else scaled
         raise ValueError("outputs must be a Tensor or an iterable of Tensors")
 
     def unscale_(self, optimizer: Any) -> None:
@@ -115,8 +120,7 @@ class GradScaler:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
         if now.stage is OptState.STEPPED:
             raise RuntimeError("unscale_() is being called after step().")
-        # In float64, so that the reciprocal is rounded once.
-        now.found_inf = self._divide(optimizer, scale.double().reciprocal().float())
+        now.found_inf = self._divide(optimizer, _wide(scale).reciprocal().float())
         now.stage = OptState.UNSCALED
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -155,12 +159,12 @@ class GradScaler:
                 raise AssertionError("No inf checks were recorded prior to update.")
             self._adapt(scale, tracker, [flag.to(scale.device) for flag in found])
         elif isinstance(new_scale, Tensor):
-            if new_scale.numel() != 1 or new_scale.requires_grad or new_scale.dtype is not dt.float32:
+            if new_scale.device.type != self._device or new_scale.numel() != 1 or new_scale.requires_grad:
                 raise AssertionError(
                     "new_scale should be a float or a 1-element torch.cuda.FloatTensor or torch.FloatTensor with "
                     "requires_grad=False."
                 )
-            scale.copy_(new_scale.reshape(()))
+            scale.copy_(new_scale)
         else:
             scale.fill_(float(new_scale))
         self._rounds = {}
@@ -226,9 +230,9 @@ class GradScaler:
             bad = sum(found[1:], found[0]) > 0
             good_rounds = tracker + 1
             due = good_rounds == self._growth_interval
-            grown = scale * self._growth_factor
+            grown = (_wide(scale) * self._growth_factor).float()
             grown = where(due & isfinite(grown), grown, scale)
-            scale.copy_(where(bad, scale * self._backoff_factor, grown))
+            scale.copy_(where(bad, (_wide(scale) * self._backoff_factor).float(), grown))
             tracker.copy_(where(bad | due, 0, good_rounds))
 
     # ---- settings and state ------------------------------------------------------------------------------------------

@@ -47,7 +47,9 @@ def set_autocast_enabled(device_type: str | bool | None = None, enabled: bool | 
     """Turns autocast on or off: `set_autocast_enabled("cpu", True)`; with the truth value alone, for "cuda"."""
     alone = enabled is None
     if alone and device_type is None:
-        raise TypeError("set_autocast_enabled() received an invalid combination of arguments - got (), expected (str, bool)")
+        raise TypeError(
+            "set_autocast_enabled() received an invalid combination of arguments - got (), expected (str, bool)"
+        )
     value = device_type if alone else enabled
     if not isinstance(value, bool):
         place = 1 if alone else 2
@@ -112,9 +114,7 @@ def autocast_decrement_nesting() -> int:
 
 
 def _deprecated(old: str, new: str) -> None:
-    warnings.warn(
-        f"torch.{old} is deprecated. Please use torch.{new} instead.", DeprecationWarning, stacklevel=3
-    )
+    warnings.warn(f"torch.{old} is deprecated. Please use torch.{new} instead.", DeprecationWarning, stacklevel=3)
 
 
 def _is_enabled(name: str, device_type: str) -> Callable[[], bool]:

@@ -352,9 +352,7 @@ def _ends_with_bmm(inputs: tuple[Labels, ...], output: Labels) -> bool:
     matrices = False
     for place, right in enumerate(inputs[1:], 1):
         later = set(output).union(*inputs[place + 1 :])
-        summed = left & set(right) - later
-        # All of both summed away is a dot product, which autocast leaves alone.
-        matrices = bool(summed) and not (summed == left == set(right))
+        matrices = bool(left & set(right) - later)
         left = (left | set(right)) & later
     return matrices
 

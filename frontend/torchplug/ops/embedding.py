@@ -231,7 +231,7 @@ def embedding_bag(
     member[bag_of_place[kept], np.arange(total)[kept]] = 1
     if mode == "mean":
         member /= np.maximum(member.sum(1, keepdims=True), 1)
-    return _constant(member, rows) @ rows
+    return TENSOR_SPACE.mm(_constant(member, rows), rows)
 
 
 def _constant(values: np.ndarray, like: Tensor) -> Tensor:

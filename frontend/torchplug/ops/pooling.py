@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare_functional
 from torchplug._core.elementwise import argument_error
 from torchplug._core.op import TENSOR_SPACE, Op
@@ -338,4 +339,7 @@ def max_pool3d(
     return_indices: bool = False,
 ) -> Any:
     """Returns the maximum of every window of (N, C, D, H, W); with `return_indices` also where the first is."""
+    # With indices PyTorch calls another function, which autocast leaves alone.
+    if CASTING and not return_indices and (cast := casting("max_pool3d")) is not None:
+        return cast(max_pool, 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
     return max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
