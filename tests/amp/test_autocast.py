@@ -303,6 +303,16 @@ def test_what_a_cast_function_calls_is_not_cast_again() -> None:
         )
 
 
+def test_functions_that_write_compute_as_without_autocast() -> None:
+    for library in (torch, real):
+        a = library.full((2, 2), 1.0009765625)
+        with library.autocast("cpu"):
+            twin = a.clone().addmm_(a, a)
+            out = library.addmm(a, a, a, out=library.empty(2, 2))
+            assert library.addmm(a, a, a).float().tolist() != twin.tolist()
+        assert twin.tolist() == out.tolist() == library.addmm(a, a, a).tolist()
+
+
 def test_tensors_of_other_types_of_device_are_left_alone() -> None:
     a = torch.ones(2, 2)
     with torch.autocast("xpu"):
@@ -395,6 +405,16 @@ def test_a_cast_without_gradient_does_not_cut_later_ones_off() -> None:
         with torch.no_grad():
             a @ w
         assert (a @ w).requires_grad
+
+
+def test_backward_in_the_block_leaves_kept_casts_usable() -> None:
+    for library in (torch, real):
+        a, w = library.ones(2, 2), library.ones(2, 2).requires_grad_()
+        with library.autocast("cpu"):
+            for _ in range(3):
+                (a @ w).sum().backward()
+        assert w.grad is not None
+        assert w.grad.tolist() == [[6.0, 6.0], [6.0, 6.0]]
 
 
 def test_kept_casts_do_not_keep_leaves_alive() -> None:

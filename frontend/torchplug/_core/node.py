@@ -91,6 +91,7 @@ class NoPlan:
     rules: tuple = ()
     saves_out = False
     vjp = None
+    light = False
 
 
 class Output:

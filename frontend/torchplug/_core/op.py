@@ -42,15 +42,17 @@ class Plan:
     """What to save and which rules to run for one choice of inputs that need gradients.
 
     `vjp(F, g, saved, edges)` returns the gradient of every edge, None where no rule is run; None for an op without rules.
+    `light` says that nothing but shapes and dtypes is saved, so that nodes can keep it and run again.
     """
 
-    __slots__ = ("items", "rules", "saves_out", "vjp")
+    __slots__ = ("items", "light", "rules", "saves_out", "vjp")
 
     def __init__(self, items: tuple, rules: tuple, edges: int) -> None:
         self.items = items
         self.rules = rules
         self.saves_out = any(code == OUT for code, _ in items)
         self.vjp = write_vjp(rules, edges) if rules else None
+        self.light = False
 
 
 class Op:
@@ -188,6 +190,10 @@ class Op:
         plan = self._plans.get(needed)
         if plan is None:
             plan = self._plans[needed] = self._make_plan(needed)
+            plan.light = all(
+                code == SHAPE or (code == ATTRIBUTE and self.parameters[place].endswith("dtype"))
+                for code, place in plan.items
+            )
         return plan
 
     def _make_plan(self, needed: int) -> Plan:

@@ -123,7 +123,7 @@ class GraphTask:
                 results = node.plan.vjp(F, _defined(node, pending.pop(node), False), saved, node.edges)
             if node.fix is not None:
                 results = _reduced(F, results, node.fix)
-            if not keep and saved:
+            if not keep and saved and not node.plan.light:
                 node.saved = FREED
                 node.sources = node.cell = None
             place = 0
@@ -245,8 +245,8 @@ def _node_of(edge: Any) -> Any:
 
 
 def release(node: Node) -> None:
-    """Lets go of what a node saved; its second use raises."""
-    if node.saved:
+    """Lets go of what a node saved; its second use raises, unless there was nothing to let go of."""
+    if node.saved and not node.plan.light:
         release_context = getattr(node.saved[0], "_saved", None)
         if release_context is not None:
             node.saved[0]._freed = True
