@@ -196,6 +196,8 @@ def baddbmm(
     input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
 ) -> Tensor:
     """Returns beta * input + alpha * (batch1 @ batch2) for two batches of matrices; the input broadcasts."""
+    if CASTING and (cast := casting("baddbmm")) is not None:
+        return cast(baddbmm, input, batch1, batch2, beta=beta, alpha=alpha, out=out)
     check_tensors("baddbmm", input=input, batch1=batch1, batch2=batch2)
     check_batch_pair(batch1, batch2)
     a, b = shape_of(batch1), shape_of(batch2)

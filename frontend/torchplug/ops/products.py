@@ -333,6 +333,8 @@ def _mv_errors() -> Iterable[Sample]:
 )
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the product of a matrix and a vector."""
+    if CASTING and (cast := casting("mv")) is not None:
+        return cast(mv, input, vec, out=out)
     check_tensors("mv", input=input, vec=vec)
     a, b = shape_of(input), shape_of(vec)
     if len(a) != 2 or len(b) != 1:
@@ -390,6 +392,8 @@ def check_vectors(input: Tensor, other: Tensor) -> None:
 )
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the sum of the products of two vectors, as a 0-d tensor."""
+    if CASTING and (cast := casting("dot")) is not None:
+        return cast(dot, input, tensor, out=out)
     check_tensors("dot", input=input, tensor=tensor)
     check_vectors(input, tensor)
     result = DOT.call(input, tensor)

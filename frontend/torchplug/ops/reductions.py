@@ -286,6 +286,8 @@ def prod(
     keepdims: bool | None = None,
 ) -> Tensor:
     """Returns the product over `dim` (all elements if None); integers and bool multiply in int64 unless `dtype` is given."""
+    if CASTING and (cast := casting("prod")) is not None:
+        return cast(prod, input, dim, keepdim, dtype=dtype, out=out, axis=axis, keepdims=keepdims)
     need_tensor("prod", input)
     dim = dim if axis is None else axis
     if isinstance(dim, (tuple, list)):

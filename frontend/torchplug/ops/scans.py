@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.dims import wrap_dim
 from torchplug._core.elementwise import convert, need_tensor
@@ -165,6 +166,8 @@ def cumsum(
     axis: int | None = None,
 ) -> Tensor:
     """Returns the running sum along `dim`; integers and bool add up in int64 unless `dtype` is given."""
+    if CASTING and (cast := casting("cumsum")) is not None:
+        return cast(cumsum, input, dim, dtype=dtype, out=out, axis=axis)
     return _cumulated("cumsum", CUMSUM, input, _needed("cumsum", dim, axis), dtype, out)
 
 
@@ -192,6 +195,8 @@ def cumprod(
     axis: int | None = None,
 ) -> Tensor:
     """Returns the running product along `dim`; integers and bool multiply in int64 unless `dtype` is given."""
+    if CASTING and (cast := casting("cumprod")) is not None:
+        return cast(cumprod, input, dim, dtype=dtype, out=out, axis=axis)
     return _cumulated("cumprod", CUMPROD, input, _needed("cumprod", dim, axis), dtype, out)
 
 

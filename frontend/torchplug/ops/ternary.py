@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from torchplug._core.autocasting import CASTING, casting
 from torchplug._core.declare import Sample, declare
 from torchplug._core.elementwise import Number, broadcast_shapes, need_tensor, promote
 from torchplug._core.inplace import write_out
@@ -62,6 +63,8 @@ def addcmul(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None
 ) -> Tensor:
     """Returns `input + value * tensor1 * tensor2`."""
+    if CASTING and (cast := casting("addcmul")) is not None:
+        return cast(addcmul, input, tensor1, tensor2, value=value, out=out)
     return _ternary(ADDCMUL, (input, tensor1, tensor2), value, out)
 
 
@@ -90,6 +93,8 @@ def addcdiv(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1, out: Tensor | None = None
 ) -> Tensor:
     """Returns `input + value * tensor1 / tensor2`."""
+    if CASTING and (cast := casting("addcdiv")) is not None:
+        return cast(addcdiv, input, tensor1, tensor2, value=value, out=out)
     need_tensor("addcdiv", tensor1, "tensor1", 2)
     need_tensor("addcdiv", tensor2, "tensor2", 3)
     if not tensor1._kind.inexact and not tensor2._kind.inexact:
