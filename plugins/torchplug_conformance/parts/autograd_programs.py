@@ -1,4 +1,4 @@
-"""Programs that differentiate: accumulation, in-place writes, hooks, second order, and the errors that guard them."""
+"""Programs that differentiate: accumulation, in-place writes, hooks, second order, mixed precision, guards against errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 
 import torchplug
 from torchplug._core.tensor import Tensor
+from torchplug_spec import DType
+from torchplug_spec import dtypes as dt
 
-__all__ = ["AUTOGRAD_PROGRAMS"]
+__all__ = ["AUTOGRAD_PROGRAMS", "mixed"]
 
 
 def _leaf() -> Tensor:
@@ -122,6 +124,17 @@ def _broadcasts() -> Any:
     return x.grad, row.grad, number.grad
 
 
+def mixed(dtype: DType) -> Any:
+    """Returns output, loss and gradient of a layer under autocast; every number is exact in 16 bits."""
+    x = torchplug.tensor(np.array([[1.0, -2.0, 0.5], [3.0, 0.25, -1.0]], np.float32))
+    weight = torchplug.tensor(np.array([[2.0, 1.0, -4.0], [1.0, 4.0, 2.0]], np.float32)).requires_grad_()
+    with torchplug.autocast(x.device.type, dtype=dtype):
+        out = torchplug.nn.functional.linear(x, weight)
+        loss = torchplug.nn.functional.mse_loss(out, torchplug.ones(2, 2))
+    loss.backward()
+    return out, loss, weight.grad, x @ weight.t()
+
+
 AUTOGRAD_PROGRAMS: dict[str, Callable[[], Any]] = {
     "accumulates": _accumulates,
     "in-place-on-a-view": _in_place_on_a_view,
@@ -136,5 +149,7 @@ AUTOGRAD_PROGRAMS: dict[str, Callable[[], Any]] = {
     "broadcasts": _broadcasts,
     "filled": _filled,
     "compared-in-place": _compared_in_place,
+    "mixed-bfloat16": lambda: mixed(dt.bfloat16),
+    "mixed-float16": lambda: mixed(dt.float16),
 }
 """Name -> program; those of guards raise."""

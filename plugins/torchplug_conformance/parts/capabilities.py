@@ -11,6 +11,7 @@ import numpy as np
 import torchplug
 from torchplug_conformance.cases import PARTS, Case, Subject, cases_of
 from torchplug_conformance.known_failures import KnownFailures
+from torchplug_conformance.parts.autograd_programs import mixed
 from torchplug_conformance.parts.claims import CLAIMS
 from torchplug_conformance.parts.forward import described
 from torchplug_conformance.reference import on_backend
@@ -36,10 +37,12 @@ REFUSALS: dict[str, dict[str, Callable[[], Any]]] = {
         "zeros": lambda: torchplug.zeros(2, dtype=dt.float16),
         "half": lambda: torchplug.ones(2).half(),
         "tensor": lambda: torchplug.tensor(np.ones(2, np.float16)),
+        "autocast": lambda: mixed(dt.float16),
     },
     "bfloat16": {
         "zeros": lambda: torchplug.zeros(2, dtype=dt.bfloat16),
         "to": lambda: torchplug.ones(2).to(dt.bfloat16),
+        "autocast": lambda: mixed(dt.bfloat16),
     },
 }
 """Capability -> programs that need it."""
