@@ -33,7 +33,7 @@ def _losses(names: str) -> str:
 
 _PRODUCTS = (
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d nn.functional.linear matmul mm bmm addmm baddbmm "
-    "addbmm prelu nn.functional.scaled_dot_product_attention linalg.vecdot"
+    "addbmm prelu nn.functional.scaled_dot_product_attention linalg.vecdot rnn_tanh rnn_relu lstm rnn_tanh_cell rnn_relu_cell"
 )
 _LOSSES = _losses(
     "mse_loss smooth_l1_loss huber_loss l1_loss kl_div poisson_nll_loss binary_cross_entropy_with_logits soft_margin_loss "
@@ -61,7 +61,7 @@ _CPU = {
     PROMOTE: "stack cat index_copy",
 }
 _ACCELERATOR = {
-    LOWER: f"{_PRODUCTS} mv addmv addr einsum chain_matmul linalg.multi_dot",
+    LOWER: f"{_PRODUCTS} mv addmv addr einsum chain_matmul linalg.multi_dot gru gru_cell lstm_cell",
     FLOAT32: f"""
         {_LOSSES} {_losses("multilabel_soft_margin_loss triplet_margin_with_distance_loss softplus")}
         {_losses("lp_pool1d lp_pool2d lp_pool3d local_response_norm normalize")}
