@@ -325,7 +325,8 @@ def package_stub() -> str:
             stub.need("torchplug", name)
         elif name in imported:
             home, original = origin("torchplug", name)
-            stub.need(home, original)
+            if original not in DECLARATIONS or public.get(original) is not value:
+                stub.need(home, original)
             if name != original:
                 aliases.append(f"{name} = {original}")
         elif value is DType:

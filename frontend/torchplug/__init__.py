@@ -52,6 +52,10 @@ from torchplug.autograd import (
     no_grad,
     set_grad_enabled,
 )
+
+# Matrices are dense here: their sparse products are products.
+from torchplug.ops.products import mm as dsmm
+from torchplug.ops.products import mm as spmm
 from torchplug.torch_alias import as_torch
 from torchplug_spec import dtypes as _dtypes
 
@@ -62,9 +66,6 @@ for _name, _declaration in _DECLARATIONS.items():
         for _known in (_name, *_declaration.aliases):
             globals()[_known] = _declaration.function
 globals().update(_TYPED["cpu"])
-
-# Matrices are dense here: their sparse products are products.
-spmm = dsmm = _DECLARATIONS["mm"].function
 
 _methods.attach()
 _operators.attach()

@@ -60,7 +60,6 @@ cfloat: DType
 complex128: DType
 complex64: DType
 double: DType
-dsmm: function
 e: builtins.float
 float: DType
 float16: DType
@@ -78,7 +77,6 @@ nan: builtins.float
 newaxis: None
 pi: builtins.float
 short: DType
-spmm: function
 uint8: DType
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Returns the absolute value, of complex numbers the modulus, real; the gradient at 0 is 0."""
@@ -823,6 +821,7 @@ concat = cat
 concatenate = cat
 device = Device
 divide = div
+dsmm = mm
 dtype = DType
 fix = trunc
 ger = outer
@@ -838,6 +837,7 @@ multiply = mul
 negative = neg
 not_equal = ne
 row_stack = vstack
+spmm = mm
 subtract = sub
 swapaxes = transpose
 swapdims = transpose
