@@ -177,6 +177,16 @@ def test_on_cuda_results_have_pytorchs_types(declaration: Declaration, cuda_engi
     assert not found, "\n".join(found)
 
 
+def test_arguments_given_by_name_are_cast_as_others(cuda_engine: None) -> None:
+    x = torchplug.ones(2, 3).half()
+    with torchplug.autocast("cuda"):
+        assert torchplug.norm(input=x).dtype is torchplug.float32
+        assert torchplug.sum(input=x, dim=0).dtype is torchplug.float32
+        assert torchplug.exp(input=x).dtype is torchplug.float32
+        assert torchplug.softmax(x, 1, torchplug.float64).dtype is torchplug.float64
+        assert torchplug.mm(input=x.float(), mat2=x.t()).dtype is torchplug.float16
+
+
 def on_fake_cuda(function: Any, sample: Sample, autocast: bool) -> Outcome:
     with FakeTensorMode():
         args, kwargs = tree_map(fake, sample.args), tree_map(fake, sample.kwargs)

@@ -133,6 +133,10 @@ class Cast:
 
     def _device_type(self, args: tuple, kwargs: dict[str, Any]) -> str | None:
         """Returns the type of device whose policy holds: an accelerator's before that of the host."""
+        if len(self.policies) == 1:
+            for value in args:
+                if isinstance(value, Tensor) and value._kind.device.type in self.policies:
+                    return value._kind.device.type
         found = {x._kind.device.type for x in _tensors((args, kwargs))} & self.policies.keys()
         if len(found) > 1:
             found.discard("cpu")
@@ -151,9 +155,17 @@ class Cast:
         else:  # FLOAT32_DTYPE
             if any(isinstance(value, DType) for value in (*args, *kwargs.values())):
                 return args, kwargs
-            return (_cast(args[0], dt.float32, device_type, now), *args[1:]) if args else args, kwargs
-        return _cast(args, dtype, device_type, now), _cast(kwargs, dtype, device_type, now)
+            dtype = dt.float32
+            if args:
+                return (_cast(args[0], dtype, device_type, now), *args[1:]), kwargs
+        given = [_cast(x, dtype, device_type, now) if isinstance(x, CONTAINERS) else x for x in args]
+        if any(isinstance(x, CONTAINERS) for x in kwargs.values()):
+            kwargs = {name: _cast(x, dtype, device_type, now) for name, x in kwargs.items()}
+        return tuple(given), kwargs
 
+
+CONTAINERS = (Tensor, list, tuple)
+"""Types of arguments that are tensors, or may hold some."""
 
 UNSAFE = (
     "torch.nn.functional.binary_cross_entropy and torch.nn.BCELoss are unsafe to autocast.\n"
@@ -238,7 +250,7 @@ def _widest(lower: DType, device_type: str, arguments: Any) -> DType:
 
 
 def _cast(value: Any, dtype: DType, device_type: str, now: State) -> Any:
-    """Returns arguments with the floating tensors of a type of device as `dtype`, float64 ones left alone."""
+    """Returns an argument with the floating tensors of a type of device as `dtype`, float64 ones left alone."""
     if isinstance(value, Tensor):
         kind = value._kind
         own = kind.dtype
@@ -249,8 +261,6 @@ def _cast(value: Any, dtype: DType, device_type: str, now: State) -> Any:
         return convert(value, dtype)
     if type(value) in (list, tuple):
         return type(value)(_cast(item, dtype, device_type, now) for item in value)
-    if type(value) is dict:
-        return {name: _cast(item, dtype, device_type, now) for name, item in value.items()}
     return value
 
 
