@@ -104,15 +104,17 @@ def declare(
     aliases: Sequence[str] = (),
     name: str | None = None,
     operator: Callable[..., Any] | None = None,
+    asks: bool = False,
 ) -> Callable[[_F], _F]:
     """Registers a public function: `torch.<name>` (public), `Tensor.<name>` (method), `Tensor.<name>_` (inplace).
 
-    Returns it, or where autocast has a policy for it that it does not ask for itself, the function that asks first.
+    Returns it, or where autocast has a policy for it that it does not ask for itself (`asks`: further in, by a function it
+    calls), the function that asks first.
     """
 
     def mark(function: _F) -> _F:
         known = name or function.__name__
-        function = asking(known, function)
+        function = function if asks else asking(known, function)
         DECLARATIONS[known] = Declaration(
             known, function, op=op, samples=samples, errors=errors, dtypes=tuple(dtypes), public=public, method=method,
             inplace=inplace, aliases=tuple(aliases), operator=operator,

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from torchplug._core.autocasting import CASTING, casting, uncast
+from torchplug._core.autocasting import state as autocast_state
 from torchplug._core.declare import Sample, declare
-from torchplug._core.elementwise import argument_error
+from torchplug._core.elementwise import argument_error, convert
 from torchplug._core.naming import scalar_type_name
 from torchplug._core.tensor import Tensor, shape_of
 from torchplug.ops.dropout import dropout as drop
@@ -171,6 +173,8 @@ def _check_sizes(call: Call, hidden: Sequence[Tensor], groups: Sequence[Weights]
 
 def run_rnn(call: Call, relu: bool) -> tuple[Tensor, Tensor]:
     """Returns the outputs and the last states of a plain recurrent network."""
+    if CASTING and (cast := casting("rnn_relu" if relu else "rnn_tanh")) is not None:
+        return cast(lambda *fields: run_rnn(Call(*fields), relu), *call)
 
     def layer(x: Tensor, state: tuple[Tensor, ...], weights: Weights, sizes: BatchSizes, reverse: bool) -> Any:
         return RNN_LAYER(x, *state, *weights[:4], relu, sizes, reverse)
@@ -181,6 +185,8 @@ def run_rnn(call: Call, relu: bool) -> tuple[Tensor, Tensor]:
 
 def run_gru(call: Call) -> tuple[Tensor, Tensor]:
     """Returns the outputs and the last states of a gated recurrent unit."""
+    if CASTING and (cast := casting("gru")) is not None:
+        return cast(lambda *fields: run_gru(Call(*fields)), *call)
 
     def layer(x: Tensor, state: tuple[Tensor, ...], weights: Weights, sizes: BatchSizes, reverse: bool) -> Any:
         return GRU_LAYER(x, *state, *weights[:4], sizes, reverse)
@@ -195,6 +201,13 @@ def run_lstm(call: Call) -> tuple[Tensor, Tensor, Tensor]:
         raise RuntimeError("lstm expects two hidden states")
     hidden, cells = call.hx
     projected = shape_of(hidden)[-1] != shape_of(cells)[-1]
+    if CASTING and (cast := casting("lstm")) is not None:
+        if call.input._kind.device.type != "cpu" or not (projected or call.batch_sizes is not None):
+            return cast(lambda *fields: run_lstm(Call(*fields)), *call)
+        # Such memories PyTorch's CPU computes step by step: cells stay in float32, and so does all that is not projected.
+        y, h, c = uncast(run_lstm, call)
+        lower = autocast_state().dtypes["cpu"] if projected and y._kind.dtype is not dt.float64 else y._kind.dtype
+        return convert(y, lower), convert(h, lower), c
     steps = projected or call.batch_sizes is not None or call.input._kind.dtype is not dt.float32
     op = LSTM_LAYER_STEPS if steps else LSTM_LAYER
 
@@ -278,7 +291,7 @@ def _errors_of(gates: int, pair: bool = False) -> Callable[[], Iterable[Sample]]
     return errors
 
 
-@declare(op=RNN_LAYER, samples=_samples_of(1, _one), errors=_errors_of(1), method=False)
+@declare(op=RNN_LAYER, samples=_samples_of(1, _one), errors=_errors_of(1), method=False, asks=True)
 def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     """Returns the outputs and the last states of h' = tanh(W_ih x + b_ih + W_hh h + b_hh).
 
@@ -290,19 +303,19 @@ def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     return run_rnn(_bound("rnn_tanh", args, kwargs), False)
 
 
-@declare(op=RNN_LAYER, samples=_samples_of(1, _one), errors=_errors_of(1), method=False)
+@declare(op=RNN_LAYER, samples=_samples_of(1, _one), errors=_errors_of(1), method=False, asks=True)
 def rnn_relu(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     """Returns the outputs and the last states of h' = relu(W_ih x + b_ih + W_hh h + b_hh). Takes what `rnn_tanh` takes."""
     return run_rnn(_bound("rnn_relu", args, kwargs), True)
 
 
-@declare(op=GRU_LAYER, samples=_samples_of(3, _one), errors=_errors_of(3), method=False)
+@declare(op=GRU_LAYER, samples=_samples_of(3, _one), errors=_errors_of(3), method=False, asks=True)
 def gru(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
     """Returns the outputs and the last states of gated recurrent units; gates r, z, n. Takes what `rnn_tanh` takes."""
     return run_gru(_bound("gru", args, kwargs))
 
 
-@declare(op=LSTM_LAYER, samples=_lstm_samples, errors=_errors_of(4, True), method=False)
+@declare(op=LSTM_LAYER, samples=_lstm_samples, errors=_errors_of(4, True), method=False, asks=True)
 def lstm(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the outputs, last hidden states and last cell states of long short-term memories; gates i, f, g, o.
 
