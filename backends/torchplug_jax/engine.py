@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import jaxpr_as_fun
 
 from torchplug_jax import meanings
 from torchplug_jax.fusion import Fusion
@@ -175,12 +175,30 @@ class JAXBackend(RecurrentKernels, JAXMemory, ArrayAPIBackend):
         def flat(*arrays: Array) -> Any:
             return fn(list(arrays))
 
-        traced = jax.jit(functools.update_wrapper(flat, fn, ("__name__", "__qualname__"), ()), donate_argnums=donate)
+        flat.__name__ = flat.__qualname__ = getattr(fn, "__name__", "compiled")
+        # Memory that is given but not read is kept too: results are put there.
+        traced = jax.jit(flat, donate_argnums=donate, keep_unused=bool(donate))
 
         def compiled(arrays: Sequence[Array]) -> Any:
             return traced(*arrays)
 
         return compiled
+
+    def trace(self, fn: Callable[..., Any], arrays: Sequence[Array]) -> Callable[..., Any]:
+        """Returns what `fn`, from a list of arrays to a list of arrays, computes from arrays of these shapes and types.
+
+        `fn` runs once, here; the result runs none of its Python again, and may be called within other traced functions.
+        """
+        program = jaxpr_as_fun(jax.jit(lambda *given: fn(list(given))).trace(*arrays).jaxpr)
+
+        def traced(given: Sequence[Array]) -> Any:
+            return program(*given)
+
+        return traced
+
+    def duplicate(self, x: Array) -> Array:
+        """Returns an array with memory of its own, which may be donated."""
+        return jnp.array(x, copy=True)
 
     def is_tracer(self, x: Array) -> bool:
         traced = isinstance(x, jax.core.Tracer)

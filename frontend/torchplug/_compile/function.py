@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from time import perf_counter
 from typing import Any, TypeVar, overload
 
-from torchplug._compile.backward import COMPILED
 from torchplug._compile.fingerprint import Fingerprint
-from torchplug._compile.memory import GradientOf, Snapshot, install, item_of
-from torchplug._compile.trace import Alias, Argument, Fresh, Observation, Program, Retrace, SideEffects, trace_program
-from torchplug._compile.tree import flatten, rebuild
+from torchplug._compile.memory import GradientOf, Snapshot, item_of
+from torchplug._compile.replay import Replay, distinct
+from torchplug._compile.trace import Observation, Program, Retrace, SideEffects, trace_program
+from torchplug._compile.tree import flatten
 from torchplug._core import autocasting, modes, selection
-from torchplug._core.node import AccumulateGrad, Node, Output
-from torchplug._core.tensor import Tensor, View, new, shape_of, wrap
+from torchplug._core.node import AccumulateGrad
+from torchplug._core.tensor import Tensor, cell_of, shape_of
 from torchplug._core.tracing import current_trace, trace_state
 
 __all__ = ["CompiledFunction", "compile"]
@@ -32,7 +33,19 @@ class _Case:
         self.runs = 0
         self.eager: str | None = None
         self.read: dict[int, Any] = {}
-        self.programs: list[tuple[Any, list[Any], tuple[bool, ...], Program]] = []
+        self.programs: list[_Entry] = []
+
+
+class _Entry:
+    """A program, the fingerprint it was traced under, and the watch that asks quickly whether that still holds."""
+
+    __slots__ = ("facts", "kept", "replay", "watch")
+
+    def __init__(self, facts: Any, fingerprint: Fingerprint, replay: Replay) -> None:
+        self.facts = facts
+        self.kept = fingerprint
+        self.watch = fingerprint.watch
+        self.replay = replay
 
 
 class CompiledFunction:
@@ -58,6 +71,11 @@ class CompiledFunction:
             object.__setattr__(instance, f"_compiled_{self.function.__name__}", bound)
         return bound
 
+    @property
+    def statistics(self) -> list[dict[str, Any]]:
+        """A row for each program: "trace_seconds", "compile_seconds" (its first run included), "calls", "inputs", "outputs"."""
+        return [entry.replay.statistics() for case in self._cases.values() for entry in case.programs]
+
     def reset(self) -> None:
         """Forgets all traces."""
         self._cases.clear()
@@ -77,19 +95,34 @@ class CompiledFunction:
             case = self._cases[signature] = _Case()
         if case.eager is not None:
             return self.function(*args, **kwargs)
+        for entry in case.programs:
+            if entry.watch.holds() and entry.replay.fits(items):
+                return self._run(case, entry, tensors, items, args, kwargs)
+        return self._search(case, engine, tensors, items, args, kwargs)
+
+    def _search(
+        self, case: _Case, engine: Any, tensors: list[Tensor], items: list[Any], args: tuple, kwargs: dict[str, Any]
+    ) -> Any:
+        """Looks for the program traced under what the function can reach now; observes or traces if there is none."""
         fingerprint = Fingerprint(self.exempt)
         facts = fingerprint.of(self.function)
+        case.programs = [entry for entry in case.programs if not entry.watch.looks_elsewhere()]
         for entry in case.programs:
-            known, _, empty, program = entry
-            if known == facts and empty == _empty_gradients(program.state) and _apart(program, items):
-                try:
-                    return self._replay(program, tensors, items)
-                except Retrace:
-                    case.programs.remove(entry)
-                    break
+            if entry.facts == facts and entry.replay.fits(items):
+                entry.watch, entry.kept = fingerprint.watch, fingerprint
+                return self._run(case, entry, tensors, items, args, kwargs)
         if case.runs <= 0:
             return self._observe(case, engine, facts, items, args, kwargs)
-        return self._trace(case, engine, facts, fingerprint.kept, tensors, items, args, kwargs)
+        return self._trace(case, engine, facts, fingerprint, tensors, items, args, kwargs)
+
+    def _run(
+        self, case: _Case, entry: _Entry, tensors: list[Tensor], items: list[Any], args: tuple, kwargs: dict[str, Any]
+    ) -> Any:
+        try:
+            return entry.replay.run(tensors, items)
+        except Retrace:
+            case.programs.remove(entry)
+            return self(*args, **kwargs)
 
     def _observe(
         self, case: _Case, engine: Any, facts: Any, items: list[Any], args: tuple, kwargs: dict[str, Any]
@@ -130,70 +163,47 @@ class CompiledFunction:
         case: _Case,
         engine: Any,
         facts: Any,
-        kept: list[Any],
+        fingerprint: Fingerprint,
         tensors: list[Tensor],
         items: list[Any],
         args: tuple,
         kwargs: Any,
     ) -> Any:
         own = {id(item) for item in items}
-        state = [item for item in case.read.values() if id(item) not in own and _present(item)]
-        program = Program(engine, tensors, _distinct(items), state, self.exempt)
+        read = distinct([_place(item) for item in case.read.values() if _present(item)])
+        state = [item for item in read if id(item) not in own]
+        program = Program(engine, tensors, distinct(items), state, self.exempt)
+        start = perf_counter()
         try:
             trace_program(program, self.function, args, kwargs)
         except SideEffects as effect:
             self._give_up(case, str(effect))
             return self.function(*args, **kwargs)
         self._groups += program.groups
-        case.programs.append((facts, kept, _empty_gradients(program.state), program))
+        entry = _Entry(facts, fingerprint, Replay(program, perf_counter() - start))
         program.argument_items, program.arguments, program.places = [], [], {}
-        return self._replay(program, tensors, items)
+        fingerprint.watch.refresh()
+        result = self._run(case, entry, tensors, items, args, kwargs)
+        case.programs.append(entry)
+        self._report(entry.replay)
+        return result
 
-    def _replay(self, program: Program, tensors: list[Tensor], items: list[Any]) -> Any:
-        arguments = _distinct(items)
-        hosts = [made.array() for made in program.host_inputs]
-        arrays = iter(program.compiled(program.inputs(arguments, hosts)))
-        outcome = program.outcome
-        fresh = {place: next(arrays) for place, leaf in enumerate(outcome.leaves) if type(leaf) is Fresh}
-        for item, bumps in outcome.writes:
-            install(arguments[item.place] if type(item) is Argument else item, next(arrays), bumps)
-        for leaf, kind in outcome.gradients:
-            target = tensors[leaf.place] if type(leaf) is Argument else leaf
-            target._grad = None if kind is None else wrap(next(arrays), kind)
-        made = [_result(leaf, fresh.get(place), tensors) for place, leaf in enumerate(outcome.leaves)]
-        _hang_history(program, made, list(arrays), tensors)
-        return rebuild(outcome.structure, iter(made))
+    def _report(self, replay: Replay) -> None:
+        import logging
+
+        logging.getLogger("torchplug.compile").info(
+            "compiled %r: traced in %.2f s, compiled and first run in %.2f s",
+            self.function, replay.trace_seconds, replay.compile_seconds,
+        )  # fmt: skip
 
 
-def _distinct(items: Sequence[Any]) -> list[Any]:
-    return list({id(item): item for item in items}.values())
+def _place(item: Any) -> Any:
+    """Returns the storage of a tensor that was read: its first write makes it one, before or after the trace."""
+    return cell_of(item) if isinstance(item, Tensor) else item
 
 
 def _present(item: Any) -> bool:
     return type(item) is not GradientOf or isinstance(getattr(item.leaf, "_grad", None), Tensor)
-
-
-def _empty_gradients(state: Sequence[Any]) -> tuple[bool, ...]:
-    """Returns, for every leaf among the state, whether it has no gradient: that decides which way backward takes."""
-    bits = []
-    for item in state:
-        for leaf in _leaves_of(item):
-            bits.append(getattr(leaf, "_grad", None) is None)
-    return tuple(bits)
-
-
-def _leaves_of(item: Any) -> list[Tensor]:
-    if type(item) is GradientOf:
-        return [item.leaf]
-    if isinstance(item, Tensor):
-        return [item] if type(item._node) is AccumulateGrad else []
-    found = (ref() for ref in item.aliases)
-    return [x for x in found if x is not None and type(x._node) is AccumulateGrad]
-
-
-def _apart(program: Program, items: list[Any]) -> bool:
-    state = {id(item) for item in program.state}
-    return not any(id(item) in state for item in items)
 
 
 def _traceable(tensors: list[Tensor], engine: Any) -> bool:
@@ -238,40 +248,6 @@ def _hashable(value: Any) -> Any:
     if isinstance(value, tuple) and any(isinstance(part, (slice, tuple)) for part in value):
         return repr(value)
     return (type(value), value)
-
-
-def _result(leaf: Any, array: Any, tensors: list[Tensor]) -> Any:
-    if type(leaf) is Fresh:
-        return wrap(array, leaf.kind)
-    if type(leaf) is Argument:
-        return tensors[leaf.place]
-    if type(leaf) is Alias:
-        out = new(Tensor)
-        out._kind, out._node, out._cell, out._array = leaf.kind, None, leaf.item, None
-        out._view = leaf.view if leaf.view is not None else View(None, ())
-        out._geometry = leaf.geometry
-        leaf.item.add_alias(out)
-        return out
-    return leaf
-
-
-def _hang_history(program: Program, made: list[Any], residuals: list[Any], tensors: list[Tensor]) -> None:
-    outcome = program.outcome
-    grown = [made[place] for place, leaf in enumerate(outcome.leaves) if type(leaf) is Fresh and leaf.requires_grad]
-    if not grown:
-        return
-    leaves = outcome.leaves_of_template
-    edges = tuple((tensors[leaf.place] if type(leaf) is Argument else leaf)._node for leaf in leaves)
-    node = Node(COMPILED, edges, grown[0]._kind)
-    node.plan = COMPILED.PLAN
-    node.saved = (program, residuals)
-    node.sources = (None, None)
-    if len(grown) == 1:
-        grown[0]._node = node
-        return
-    node.outputs = tuple((shape_of(x), x._kind) for x in grown)
-    for index, x in enumerate(grown):
-        x._node = Output(node, index)
 
 
 @overload

@@ -43,8 +43,27 @@ class HostInput:
         return self.kind.F.from_numpy(self.produce(), self.kind.native_device)
 
 
-def _hyper_input(group: dict[str, Any], name: str, kind: Any) -> HostInput:
-    return HostInput(kind, lambda: np.asarray(group[name], kind.dtype.numpy))
+class HyperInput:
+    """A hyperparameter of an optimizer's group, which is read at every run and taken to the device when it is another."""
+
+    __slots__ = ("group", "held", "host", "kind", "name", "value")
+
+    def __init__(self, group: dict[str, Any], name: str, kind: Any) -> None:
+        self.group = group
+        self.name = name
+        self.kind = kind
+        self.host = None
+        self.value: Any = None
+        self.held: Any = None
+
+    def array(self) -> Any:
+        value = self.group[self.name]
+        if value is not self.value or self.held is None:
+            kind = self.kind
+            self.held = kind.F.from_numpy(np.asarray(value, kind.dtype.numpy), kind.native_device)
+            # A list may be another one inside; it is read anew every time.
+            self.value = value if type(value) in (int, float, tuple) else None
+        return self.held
 
 
 class Observation:
@@ -109,9 +128,9 @@ class _Tracing:
     def hyper(self, group: dict[str, Any], name: str, kind: Any) -> Any:
         self.program.exempt.add((id(group), name))
         self.program.groups.append(group)
-        return self._ask(_hyper_input(group, name, kind))
+        return self._ask(HyperInput(group, name, kind))
 
-    def _ask(self, made: HostInput) -> Any:
+    def _ask(self, made: Any) -> Any:
         place, self.asked = self.asked, self.asked + 1
         if place < len(self.host_arrays):
             self.program.host_inputs[place] = made
@@ -137,8 +156,8 @@ class Program:
         self.state = state
         self.exempt = exempt
         self.groups: list[Any] = []
-        self.host_inputs: list[HostInput] = []
-        self.compiled: Any = None
+        self.host_inputs: list[Any] = []
+        self.traced: Any = None
         self.outcome: Any = None
 
     def inputs(self, argument_items: Sequence[Any], hosts: Sequence[Any]) -> list[Any]:
@@ -182,11 +201,10 @@ def trace_program(program: Program, function: Callable[..., Any], args: tuple, k
                 raise
 
         inputs = program.inputs(program.argument_items, hosts)
-        compiled = program.engine.backend.compile(pure)
         token = trace_state.set(tracing)
         try:
             with watched(program.engine, tracing):
-                compiled(inputs)
+                traced = _traced(program.engine.backend, pure, inputs)
         except _Again:
             continue
         except Exception:
@@ -201,9 +219,22 @@ def trace_program(program: Program, function: Callable[..., Any], args: tuple, k
             trace_state.reset(token)
             snapshot.restore()
             tracing.rewind()
-        program.compiled = compiled
+        program.traced = traced
+        outcome = program.outcome
+        outcome.arrays = [None] * len(outcome.arrays)  # traced values, of no more use
         return
     raise SideEffects("its state does not settle")
+
+
+def _traced(backend: Any, pure: Callable[..., Any], inputs: list[Any]) -> Callable[..., Any]:
+    """Returns a function over arrays that runs no Python of the user's: the engine's trace, or its compiled function."""
+    trace = getattr(backend, "trace", None)
+    if trace is not None:
+        made: Callable[..., Any] = trace(pure, inputs)
+        return made
+    compiled: Callable[..., Any] = backend.compile(pure)
+    compiled(inputs)
+    return compiled
 
 
 def _run(

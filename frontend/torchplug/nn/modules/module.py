@@ -274,6 +274,8 @@ class Module:
             return self.forward(*args, **kwargs)
         return HookedCall(self, args, kwargs).run()
 
+    __torchplug_version__ = staticmethod(attribute_version)
+
     def __torchplug_compile__(self, compiler: Callable[..., Any], **options: Any) -> Any:
         from torchplug.nn.modules.optimized import OptimizedModule
 
