@@ -96,6 +96,12 @@ class Snapshot:
         if cell is not None and id(cell) not in self.cells:
             self.cells[id(cell)] = (cell, cell.array, cell.mirror, cell.version, list(cell.aliases))
 
+    def has(self, item: Any) -> bool:
+        """Says whether a live tensor can still see an item."""
+        if type(item) is Storage:
+            return id(item) in self.cells
+        return id(item.leaf if type(item) is GradientOf else item) in self.known
+
     def places(self) -> dict[int, Any]:
         """Returns id(array) -> item for every array a live tensor holds."""
         found: dict[int, Any] = {}

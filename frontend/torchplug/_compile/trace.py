@@ -185,6 +185,7 @@ def trace_program(program: Program, function: Callable[..., Any], args: tuple, k
     """
     for _ in range(12):
         snapshot = Snapshot(program.engine)
+        program.state = [item for item in program.state if snapshot.has(item)]
         tracing = _Tracing(program, snapshot.places())
         hosts = [made.array() for made in program.host_inputs]
         failure: list[BaseException] = []
