@@ -14,6 +14,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from torchplug_jax import meanings
 from torchplug_jax.fusion import Fusion
+from torchplug_jax.losses import JAXLosses
 from torchplug_jax.memory import JAXMemory
 from torchplug_jax.nets import JAXNets
 from torchplug_jax.recurrent import RecurrentKernels
@@ -53,7 +54,7 @@ def _jit(function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable
     return jax.jit(function, static_argnums=static, inline=True)
 
 
-class JAXBackend(JAXNets, RecurrentKernels, JAXMemory, ArrayAPIBackend):
+class JAXBackend(JAXLosses, JAXNets, RecurrentKernels, JAXMemory, ArrayAPIBackend):
     """JAX arrays. Turns on 64-bit types for the process; subnormal numbers flush to zero, as XLA does."""
 
     name: ClassVar[str] = "jax"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from time import perf_counter
 from typing import Any
@@ -35,16 +35,17 @@ class Replay:
         outcome = program.outcome
         self._fresh = [place for place, leaf in enumerate(outcome.leaves) if type(leaf) is Fresh]
         self._duplicate: Callable[[Any], Any] | None = getattr(program.engine.backend, "duplicate", None)
-        written = {id(item) for item, _ in outcome.writes}
         donates = self._duplicate is not None
-        self._given = [item for item in program.state if donates and type(item) is Storage and id(item) in written]
+        state = {id(item) for item in program.state}
+        # In the order of their new values: engines put equal sizes into each other's memory in order.
+        self._given = [item for item, _ in outcome.writes if donates and type(item) is Storage and id(item) in state]
         given = {id(item) for item in self._given}
         self._kept = [item for item in program.state if id(item) not in given]
         self._scratch = self._replaced_gradients() if donates else []
-        self._order = self._order_of_state(given)
+        self._order = self._order_of_state()
         self._leaves = leaves_of(program.state)
         self._empty = self._gradients_absent()
-        self._state = {id(item) for item in program.state}
+        self._state = state
         self._compiled = self._compile()
 
     def statistics(self) -> dict[str, Any]:
@@ -85,23 +86,25 @@ class Replay:
             and shape_of(leaf._grad) == shape_of(leaf)
         ]
 
-    def _order_of_state(self, given: set[int]) -> list[int]:
-        """Returns where each item of the program's state comes in this call's order: first those given away."""
-        places = iter(range(len(self._given)))
-        rest = iter(range(len(self._given), len(self.program.state)))
-        return [next(places) if id(item) in given else next(rest) for item in self.program.state]
+    def _order_of_state(self) -> list[int]:
+        """Returns where each item of the program's state comes in a call's order: first those given away."""
+        places = {id(item): place for place, item in enumerate([*self._given, *self._kept])}
+        return [places[id(item)] for item in self.program.state]
 
     def _compile(self) -> Callable[[list[Any]], Any]:
         traced, order = self.program.traced, self._order
         if self._duplicate is None:
             return traced
         given, scratch, held = len(self._given), len(self._scratch), len(self._kept)
+        fresh = len(self._fresh)
 
         def step(arrays: list[Any]) -> Any:
             state = [*arrays[:given], *arrays[given + scratch : given + scratch + held]]
             rest = arrays[given + scratch + held :]
             count = len(rest) - len(self.program.host_inputs)
-            return traced([*rest[:count], *[state[place] for place in order], *rest[count:]])
+            made = list(traced([*rest[:count], *[state[place] for place in order], *rest[count:]]))
+            # New state first, in the order of the old: an engine that pairs equal sizes in order then copies nothing.
+            return [*made[fresh:], *made[:fresh]]
 
         return self.program.engine.backend.compile(step, donate=tuple(range(given + scratch)))
 
@@ -119,12 +122,10 @@ class Replay:
             inputs = self._inputs(self._duplicate)
             inputs += outside
             inputs += hosts
+        start = 0.0 if self.calls else perf_counter()
+        arrays = self._compiled(inputs)
         if not self.calls:
-            start = perf_counter()
-            arrays = iter(self._compiled(inputs))
             self.compile_seconds = perf_counter() - start
-        else:
-            arrays = iter(self._compiled(inputs))
         self.calls += 1
         del inputs
         return self._take(arrays, tensors, arguments)
@@ -144,22 +145,29 @@ class Replay:
             inputs.append(item.read() if type(item) is Storage else value_of(item))
         return inputs
 
-    def _take(self, arrays: Iterator[Any], tensors: list[Tensor], arguments: list[Any]) -> Any:
+    def _take(self, arrays: Sequence[Any], tensors: list[Tensor], arguments: list[Any]) -> Any:
         outcome = self.program.outcome
-        fresh = {place: next(arrays) for place in self._fresh}
+        count = len(self._fresh)
+        if self._duplicate is None:
+            fresh, rest = arrays[:count], iter(arrays[count:])
+        else:
+            fresh, rest = arrays[len(arrays) - count :], iter(arrays[: len(arrays) - count])
         for item, bumps in outcome.writes:
             if type(item) is Storage:
                 item.forget()
-                item.array, item.mirror = next(arrays), None
+                item.array, item.mirror = next(rest), None
                 item.version += bumps
             else:
-                install(arguments[item.place] if type(item) is Argument else item, next(arrays), bumps)
+                install(arguments[item.place] if type(item) is Argument else item, next(rest), bumps)
         for leaf, kind in outcome.gradients:
             target = tensors[leaf.place] if type(leaf) is Argument else leaf
-            target._grad = None if kind is None else wrap(next(arrays), kind)
-        made = [_result(leaf, fresh.get(place), tensors) for place, leaf in enumerate(outcome.leaves)]
-        if outcome.template is not None or outcome.gradient_kinds:
-            _hang_history(self.program, made, list(arrays), tensors)
+            target._grad = None if kind is None else wrap(next(rest), kind)
+        made = list(outcome.leaves)
+        for place, array in zip(self._fresh, fresh, strict=True):
+            made[place] = wrap(array, made[place].kind)
+        made = [leaf if type(leaf) is Tensor else _result(leaf, tensors) for leaf in made]
+        if outcome.gradient_kinds:
+            _hang_history(self.program, made, list(rest), tensors)
         return rebuild(outcome.structure, iter(made))
 
 
@@ -189,9 +197,7 @@ def leaves_of(state: Sequence[Any]) -> list[Tensor]:
     return [x for x in found if type(x._node) is AccumulateGrad]
 
 
-def _result(leaf: Any, array: Any, tensors: list[Tensor]) -> Any:
-    if type(leaf) is Fresh:
-        return wrap(array, leaf.kind)
+def _result(leaf: Any, tensors: list[Tensor]) -> Any:
     if type(leaf) is Argument:
         return tensors[leaf.place]
     if type(leaf) is Alias:
