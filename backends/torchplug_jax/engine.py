@@ -13,6 +13,7 @@ from jax import lax
 from jax.extend.core import jaxpr_as_fun
 
 from torchplug_jax import meanings
+from torchplug_jax.cache import use_cache
 from torchplug_jax.fusion import Fusion
 from torchplug_jax.losses import JAXLosses
 from torchplug_jax.memory import JAXMemory
@@ -173,6 +174,8 @@ class JAXBackend(JAXLosses, JAXNets, RecurrentKernels, JAXMemory, ArrayAPIBacken
 
         `donate` gives the places of arrays whose memory the results may take; they must not be used afterwards.
         """
+
+        use_cache()
 
         def flat(*arrays: Array) -> Any:
             return fn(list(arrays))
