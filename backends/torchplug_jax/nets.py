@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from torchplug_spec.backend import Array, Shape, kernel
@@ -30,6 +31,10 @@ _FEW_TERMS = 32
 
 def _jit(static: tuple[int, ...]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return lambda function: jax.jit(function, static_argnums=static, inline=True)
+
+
+def _of_shape(shape: Shape, dtype: Any) -> Any:
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]  # jax leaves it untyped
 
 
 # ---- convolution -----------------------------------------------------------------------------------------------------
@@ -115,7 +120,7 @@ def _columns_backward_input(
         made = jnp.matmul(jnp.concatenate(parts, -1).reshape(-1, rows), matrix, precision=lax.Precision.HIGHEST)
         return _cut(jnp.moveaxis(made.reshape(x.shape[0], *out, -1), -1, 1), (count, *g.shape[1:]))
 
-    back = jax.linear_transpose(forward, jax.ShapeDtypeStruct((count, weight.shape[1], *size), g.dtype))
+    back = jax.linear_transpose(forward, _of_shape((count, weight.shape[1], *size), g.dtype))
     made = lax.map(lambda part: back(part)[0], g.reshape(blocks, count, *g.shape[1:]))
     return made.reshape(g.shape[0], weight.shape[1], *size)
 
@@ -170,7 +175,7 @@ def _convolution_backward_input(
     def forward(x: Array) -> Array:
         return _cut(_convolved(x, weight, stride, padding, dilation, groups), g.shape)
 
-    return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, g.dtype))(g)[0]
+    return jax.linear_transpose(forward, _of_shape(shape, g.dtype))(g)[0]
 
 
 @_jit((2, 3, 4, 5, 6))
@@ -182,7 +187,7 @@ def _convolution_backward_weight(
     def forward(weight: Array) -> Array:
         return _cut(_convolved(x, weight, stride, padding, dilation, groups), g.shape)
 
-    return jax.linear_transpose(forward, jax.ShapeDtypeStruct(shape, g.dtype))(g)[0]
+    return jax.linear_transpose(forward, _of_shape(shape, g.dtype))(g)[0]
 
 
 def _cut(x: Array, shape: Shape) -> Array:
@@ -220,7 +225,7 @@ def _shifted(x: Array, starts: list[int], ends: list[int], stride: Shape) -> Arr
 
 
 def _least(dtype: Any) -> Any:
-    return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
+    return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else np.iinfo(dtype).min
 
 
 @_jit((1, 2, 3, 4, 5))

@@ -308,5 +308,3 @@ def test_options_of_an_optimizer_that_change_are_never_stale(backend):
             log.append(weight.tolist())
         results.append(log)
     assert np.allclose(np.array(results[0]), np.array(results[1]), rtol=1e-5)
-
-

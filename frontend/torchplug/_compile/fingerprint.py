@@ -194,7 +194,7 @@ class Fingerprint:
         facts = getattr(value, "__dict__", None)
         items = () if facts is None else self._items(facts, depth)
         slots = () if isinstance(value, enum.Enum) else self._slots(value, depth)
-        call = getattr(kind, "__call__", None)
+        call = kind.__call__ if callable(value) else None
         called = self._function(call, depth - 1, kind) if isinstance(call, types.FunctionType) else None
         return ("object", self._identity(value), items, slots, called, self._attributes(kind, depth))
 

@@ -152,5 +152,5 @@ def content_of(array: np.ndarray) -> Any:
         return (array.shape, array.dtype.str, array.tobytes())
     from hashlib import blake2b
 
-    digest = blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8), digest_size=16)
+    digest = blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, digest_size=16)
     return (array.shape, array.dtype.str, digest.digest())

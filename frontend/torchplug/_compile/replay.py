@@ -40,6 +40,7 @@ class Replay:
         # In the order of their new values: engines put equal sizes into each other's memory in order.
         self._given = [item for item, _ in outcome.writes if donates and type(item) is Storage and id(item) in state]
         given = {id(item) for item in self._given}
+        self._forgotten = given
         self._kept = [item for item in program.state if id(item) not in given]
         self._scratch = self._replaced_gradients() if donates else []
         self._order = self._order_of_state()
@@ -147,14 +148,15 @@ class Replay:
 
     def _take(self, arrays: Sequence[Any], tensors: list[Tensor], arguments: list[Any]) -> Any:
         outcome = self.program.outcome
-        count = len(self._fresh)
+        count, forgotten = len(self._fresh), self._forgotten
         if self._duplicate is None:
             fresh, rest = arrays[:count], iter(arrays[count:])
         else:
             fresh, rest = arrays[len(arrays) - count :], iter(arrays[: len(arrays) - count])
         for item, bumps in outcome.writes:
             if type(item) is Storage:
-                item.forget()
+                if id(item) not in forgotten:
+                    item.forget()
                 item.array, item.mirror = next(rest), None
                 item.version += bumps
             else:
