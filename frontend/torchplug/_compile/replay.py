@@ -12,7 +12,7 @@ from torchplug._compile.memory import GradientOf, install, value_of
 from torchplug._compile.trace import Alias, Argument, Fresh, Program
 from torchplug._compile.tree import rebuild
 from torchplug._core.node import AccumulateGrad, Node, Output
-from torchplug._core.tensor import Storage, Tensor, View, new, shape_of, wrap
+from torchplug._core.tensor import Storage, Tensor, View, array_of, new, shape_of, wrap
 
 __all__ = ["Replay", "distinct"]
 
@@ -42,9 +42,9 @@ class Replay:
         given = {id(item) for item in self._given}
         self._forgotten = given
         self._kept = [item for item in program.state if id(item) not in given]
+        self._leaves = leaves_of(program.state)
         self._scratch = self._replaced_gradients() if donates else []
         self._order = self._order_of_state()
-        self._leaves = leaves_of(program.state)
         self._empty = self._gradients_absent()
         self._state = state
         self._compiled = self._compile()
@@ -77,11 +77,13 @@ class Replay:
     def _replaced_gradients(self) -> list[Tensor]:
         """Returns leaves whose gradient is replaced unread by one that needs as much memory."""
         read = {id(item.leaf) for item in self.program.state if type(item) is GradientOf}
+        asked = {id(leaf) for leaf in self._leaves}
         return [
             leaf
             for leaf, kind in self.program.outcome.gradients
             if isinstance(leaf, Tensor)
             and kind is leaf._kind
+            and id(leaf) in asked
             and id(leaf) not in read
             and isinstance(getattr(leaf, "_grad", None), Tensor)
             and shape_of(leaf._grad) == shape_of(leaf)
@@ -175,7 +177,7 @@ class Replay:
 
 def _scratch_of(grad: Tensor, duplicate: Callable[[Any], Any]) -> Any:
     """Returns the array of a gradient that is about to be replaced; a copy if anybody could still read it."""
-    array = grad._array if grad._cell is None else value_of(grad)
+    array = array_of(grad)
     # The gradient is held by its leaf and here (and by the question); the array by the gradient, here and the question.
     alone = grad._cell is None and getrefcount(grad) <= _HELD_ONCE + 1 and getrefcount(array) <= _HELD_ONCE
     return array if alone else duplicate(array)
