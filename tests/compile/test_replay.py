@@ -51,7 +51,7 @@ def test_a_saved_tensor_is_still_there_for_backward_where_only_data_moved(backen
 
 
 def test_gradients_held_from_outside_are_not_overwritten(backend):
-    weight = nn.Parameter(torch.ones(1000))
+    weight = nn.Parameter(torch.ones(20000))
     optimizer = torch.optim.SGD([weight], lr=0.5, momentum=0.5)
 
     def step(x):
@@ -62,7 +62,7 @@ def test_gradients_held_from_outside_are_not_overwritten(backend):
     run = torch.compile(step)
     held = []
     for number in range(8):
-        run(torch.full((1000,), float(number)))
+        run(torch.full((20000,), float(number)))
         held.append((weight.grad, weight.grad[:2], weight.grad.detach()))
     for number, (grad, view, alias) in enumerate(held):
         assert grad[0].item() == view[1].item() == alias[-1].item() == float(number)

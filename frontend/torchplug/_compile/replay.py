@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from sys import getrefcount
 from time import perf_counter
@@ -15,6 +16,9 @@ from torchplug._core.node import AccumulateGrad, Node, Output
 from torchplug._core.tensor import Storage, Tensor, View, array_of, new, shape_of, wrap
 
 __all__ = ["Replay", "distinct"]
+
+_WORTH_GIVING = 1 << 14
+"""Elements of a gradient from which on its memory is worth one more input of the program, a microsecond."""
 
 _HELD_ONCE = 3
 """References to an array that one storage holds, as seen where it is asked: the storage, a variable, the question."""
@@ -87,6 +91,7 @@ class Replay:
             and id(leaf) not in read
             and isinstance(getattr(leaf, "_grad", None), Tensor)
             and shape_of(leaf._grad) == shape_of(leaf)
+            and math.prod(shape_of(leaf)) >= _WORTH_GIVING
         ]
 
     def _order_of_state(self) -> list[int]:
