@@ -87,3 +87,9 @@ def test_a_number_beside_integers_counts_as_pytorchs(backend, name, dtype):
             assert outcome(torchplug, OPERATIONS[name], dtype, value) == outcome(
                 torch, OPERATIONS[name], dtype, value
             ), value
+
+
+def test_complex_numbers_in_a_list_keep_the_bits_of_the_type_asked_for() -> None:
+    assert torchplug.tensor([1 / 3 - 2j], dtype=torchplug.complex128).tolist() == [1 / 3 - 2j]
+    assert torchplug.tensor([1 / 3, 2j], dtype=torchplug.complex128).tolist() == [1 / 3 + 0j, 2j]
+    assert torchplug.tensor([1 / 3 - 2j]).dtype is torchplug.complex64

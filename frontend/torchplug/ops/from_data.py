@@ -100,11 +100,9 @@ def _sequence(data: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
     if target.kind in ("int", "uint"):
         for value in flat:
             _number(value, target)
-    layout = (
-        found.numpy
-        if not (found is dt.float32 or found is dt.float16 or found is dt.bfloat16)
-        else np.dtype(np.float64)
-    )
+    # In double precision, because the dtype asked for may be wider than the default one.
+    precise = np.complex128 if found.is_complex else np.float64
+    layout = np.dtype(precise) if found.is_floating_point or found.is_complex else found.numpy
     try:
         return np.array(flat, dtype=layout).reshape(shape), found
     except OverflowError:
