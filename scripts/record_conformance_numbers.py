@@ -22,14 +22,15 @@ TARGET = ROOT / "plugins" / "torchplug_conformance" / "recorded"
 def main() -> None:
     import torch
 
-    from torchplug_conformance.recipes import modules, optimizers, streams, training
+    from torchplug_conformance.recipes import modules, optimizers, samplers, schedulers, streams, training
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     tables: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
         "modules": (modules.MODULES, modules.run_module),
         "optimizers": (optimizers.OPTIMIZERS, optimizers.run_optimizer),
-        "schedulers": (optimizers.SCHEDULERS, optimizers.run_scheduler),
+        "schedulers": (schedulers.SCHEDULERS, schedulers.run_scheduler),
+        "samplers": (samplers.SAMPLERS, samplers.run_sampler),
         "streams": (streams.STREAMS, streams.run_stream),
         "training": (training.TRAINING, training.run_training),
     }
@@ -37,7 +38,7 @@ def main() -> None:
         write(
             name, {"pytorch": torch.__version__.partition("+")[0], "numbers": {key: run(torch, key) for key in table}}
         )
-    save_file(torch)
+    save_files(torch)
 
 
 def write(name: str, content: dict[str, Any]) -> None:
@@ -50,14 +51,30 @@ def write(name: str, content: dict[str, Any]) -> None:
     print(f"{name}.json: {len(lines)} recipes, {len(text) // 1024} KiB")
 
 
-def save_file(torch: Any) -> None:
-    """Writes a checkpoint as PyTorch saves it: tensors of every type, shared storage, nested containers."""
-    from torchplug_conformance.recipes.files import checkpoint
+def save_files(torch: Any) -> None:
+    """Writes files as PyTorch saves them: checkpoints in both of its formats, and tensors of every type."""
+    from safetensors.torch import save
 
+    from torchplug_conformance.recipes.files import checkpoint, every_type
+
+    types = every_type(torch)
+    keep("checkpoint.pt", packed(torch, checkpoint(torch)))
+    keep("legacy.pt", packed(torch, checkpoint(torch), _use_new_zipfile_serialization=False))
+    keep("types.pt", packed(torch, types))
+    keep("types.safetensors", save({name: tensor for name, tensor in types.items() if name != "complex128"}))
+
+
+def packed(torch: Any, value: Any, **options: bool) -> bytes:
+    """Returns the bytes that `torch.save` writes."""
     buffer = io.BytesIO()
-    torch.save(checkpoint(torch), buffer)
-    (TARGET / "checkpoint.pt").write_bytes(buffer.getvalue())
-    print(f"checkpoint.pt: {len(buffer.getvalue()) // 1024} KiB")
+    torch.save(value, buffer, **options)
+    return buffer.getvalue()
+
+
+def keep(name: str, data: bytes) -> None:
+    """Writes one file."""
+    (TARGET / name).write_bytes(data)
+    print(f"{name}: {len(data) // 1024} KiB")
 
 
 if __name__ == "__main__":

@@ -49,8 +49,12 @@ def recorded_cases(
     run: Callable[[Any, str], Any],
     relative: float,
     missing: Callable[[str], bool] = lambda name: False,
+    suffix: str = "",
 ) -> Iterator[Case]:
-    """Yields a case per recipe of a table; recipes that need what this torchplug does not have are left out."""
+    """Yields a case per recipe of a table; recipes that need what this torchplug does not have are left out.
+
+    `suffix`: what the names of cases end with, where a recipe is run in several ways that all give the recorded numbers.
+    """
     module = f"{run.__module__}"
     for name in recorded(table):
         if missing(name):
@@ -60,7 +64,7 @@ def recorded_cases(
             f'with torchplug.use_backend("{subject.name}"):',
             f'    print({run.__name__}(torchplug, "{name}"))',
         )
-        yield Case(part, name, partial(check, subject, table, run, name, relative), lines)
+        yield Case(part, f"{name}{suffix}", partial(check, subject, table, run, name, relative), lines)
 
 
 def check(subject: Subject, table: str, run: Callable[[Any, str], Any], name: str, relative: float) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from torchplug_conformance.cases import Case, Subject
 from torchplug_conformance.parts.recorded import recorded_cases
+from torchplug_conformance.recipes.samplers import run_sampler
 from torchplug_conformance.recipes.streams import run_stream
 
 __all__ = ["RELATIVE", "cases"]
@@ -16,3 +17,4 @@ RELATIVE = 1e-6
 
 def cases(subject: Subject) -> Iterator[Case]:
     yield from recorded_cases("streams", subject, "streams", run_stream, RELATIVE)
+    yield from recorded_cases("streams", subject, "samplers", run_sampler, RELATIVE)

@@ -1,13 +1,12 @@
-"""Optimizers on a small regression and schedulers over their learning rates."""
+"""Optimizers on a small regression."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from torchplug_conformance.recipes.running import Floats, arrays_for, plain
 
-__all__ = ["OPTIMIZERS", "SCHEDULERS", "run_optimizer", "run_scheduler"]
+__all__ = ["OPTIMIZERS", "run_optimizer"]
 
 STEPS = 12
 
@@ -63,41 +62,3 @@ def _steps(torch: Any, name: str, groups: bool) -> dict[str, Any]:
 
 
 REGRESSION = (Floats(8, 3), Floats(8, 2), Floats(3, 2), Floats(2))
-EPOCHS = 14
-
-SCHEDULERS: dict[str, Callable[[Any, Any], Any]] = {
-    "StepLR": lambda s, o: s.StepLR(o, 3, gamma=0.5),
-    "MultiStepLR": lambda s, o: s.MultiStepLR(o, [2, 5, 9], gamma=0.3),
-    "ConstantLR": lambda s, o: s.ConstantLR(o, factor=0.4, total_iters=4),
-    "LinearLR": lambda s, o: s.LinearLR(o, start_factor=0.2, total_iters=6),
-    "ExponentialLR": lambda s, o: s.ExponentialLR(o, 0.8),
-    "PolynomialLR": lambda s, o: s.PolynomialLR(o, total_iters=10, power=2.0),
-    "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, 6, eta_min=0.01),
-    "CosineAnnealingWarmRestarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, T_mult=2),
-    "CyclicLR": lambda s, o: s.CyclicLR(o, 0.01, 0.1, step_size_up=3, mode="triangular2", cycle_momentum=True),
-    "OneCycleLR": lambda s, o: s.OneCycleLR(o, 0.2, total_steps=EPOCHS),
-    "LambdaLR": lambda s, o: s.LambdaLR(o, lambda epoch: 0.9**epoch),
-    "MultiplicativeLR": lambda s, o: s.MultiplicativeLR(o, lambda epoch: 1.0 - 0.02 * epoch),
-    "SequentialLR": lambda s, o: s.SequentialLR(o, [s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)], [3]),
-    "ChainedScheduler": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)]),
-    "ReduceLROnPlateau": lambda s, o: s.ReduceLROnPlateau(o, factor=0.5, patience=1),
-}
-"""Class -> how to make it from `torch.optim.lr_scheduler` and an optimizer."""
-
-
-def run_scheduler(torch: Any, name: str) -> dict[str, Any]:
-    """Returns the learning rate, and momentum, of each epoch."""
-    x = torch.tensor([1.0, 2.0]).requires_grad_()
-    optimizer = torch.optim.SGD([x], lr=0.1, momentum=0.9)
-    scheduler = SCHEDULERS[name](torch.optim.lr_scheduler, optimizer)
-    rates, momenta = [], []
-    for epoch in range(EPOCHS):
-        group = optimizer.param_groups[0]
-        rates.append(float(group["lr"]))
-        momenta.append(float(group["momentum"]))
-        (x * x).sum().backward()
-        optimizer.step()
-        if epoch + 1 < EPOCHS:
-            # The plateau scheduler watches a loss that stops falling after a few epochs.
-            scheduler.step(*([1.0 / min(epoch + 1, 4)] if name == "ReduceLROnPlateau" else []))
-    return {"lr": plain(rates), "momentum": plain(momenta), "parameter": plain(x)}

@@ -1,4 +1,4 @@
-"""Random numbers: every generator, sampler and initialiser from one seed."""
+"""Random numbers: every generator and initialiser from one seed."""
 
 from __future__ import annotations
 
@@ -37,15 +37,6 @@ STREAMS: dict[str, Callable[[Any], Any]] = {
     "kaiming_uniform_": lambda t: t.nn.init.kaiming_uniform_(t.empty(4, 5), a=1.0),
     "kaiming_normal_": lambda t: t.nn.init.kaiming_normal_(t.empty(4, 5), nonlinearity="relu"),
     "trunc_normal_": lambda t: t.nn.init.trunc_normal_(t.empty(4, 5)),
-    "random-split": lambda t: [part.indices for part in t.utils.data.random_split(range(10), [6, 4])],
-    "RandomSampler": lambda t: list(t.utils.data.RandomSampler(range(9))),
-    "RandomSampler-replacement": lambda t: list(t.utils.data.RandomSampler(range(9), replacement=True, num_samples=12)),
-    "SubsetRandomSampler": lambda t: list(t.utils.data.SubsetRandomSampler([3, 5, 8, 9])),
-    "WeightedRandomSampler": lambda t: list(t.utils.data.WeightedRandomSampler([0.1, 0.9, 0.4], 7)),
-    "BatchSampler": lambda t: list(t.utils.data.BatchSampler(t.utils.data.RandomSampler(range(7)), 3, False)),
-    "DataLoader-shuffle": lambda t: [
-        batch.tolist() for batch in t.utils.data.DataLoader(t.arange(11), batch_size=4, shuffle=True)
-    ],
 }
 """Name -> a draw from the library's default generator."""
 

@@ -26,7 +26,58 @@ def _cnn(torch: Any) -> Any:
     return nn.Sequential(*first, *second)
 
 
-def _rnn(torch: Any) -> Any:
+def _recurrent(torch: Any) -> Any:
+    class Reader(torch.nn.Module):  # type: ignore[misc]  # torch is whichever library runs the recipe
+        """A gated recurrent network written out in layers."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = torch.nn.Linear(5 + 12, 12)
+            self.candidate = torch.nn.Linear(5 + 12, 12)
+            self.head = torch.nn.Linear(12, 4)
+
+        def forward(self, x: Any) -> Any:
+            state = torch.zeros(x.shape[0], 12)
+            for step in x.unbind(1):
+                seen = torch.cat([step, state], 1)
+                kept = torch.sigmoid(self.gate(seen))
+                state = kept * state + (1 - kept) * torch.tanh(self.candidate(seen))
+            return self.head(state)
+
+    return Reader()
+
+
+def _attention(torch: Any) -> Any:
+    class Block(torch.nn.Module):  # type: ignore[misc]  # torch is whichever library runs the recipe
+        """Causal attention of two heads and a gated layer, each beside a shortcut, norms first."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.norms = torch.nn.ModuleList([torch.nn.LayerNorm(8), torch.nn.LayerNorm(8)])
+            self.mix, self.join = torch.nn.Linear(8, 24, bias=False), torch.nn.Linear(8, 8)
+            self.layers = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.Linear(16, 8))
+
+        def forward(self, x: Any) -> Any:
+            parts = self.mix(self.norms[0](x)).chunk(3, dim=-1)
+            heads = [part.unflatten(-1, (2, 4)).transpose(1, 2) for part in parts]
+            seen = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=True)
+            x = x + self.join(seen.transpose(1, 2).flatten(2))
+            return x + self.layers(self.norms[1](x))
+
+    class Reader(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.places = torch.nn.Embedding(9, 8), torch.nn.Embedding(6, 8)
+            self.body = torch.nn.Sequential(Block(), Block())
+            self.head = torch.nn.Linear(8, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.body(self.table(x) + self.places(torch.arange(x.shape[1])))[:, -1])
+
+    return Reader()
+
+
+def _lstm(torch: Any) -> Any:
     class Reader(torch.nn.Module):  # type: ignore[misc]  # torch is whichever library runs the recipe
         def __init__(self) -> None:
             super().__init__()
@@ -59,7 +110,9 @@ TRAINING: dict[str, tuple[Callable[[Any], Any], Any, str, dict[str, Any], tuple[
     "mlp-adam": (_mlp, Floats(64, 12), "Adam", {"lr": 0.01}, ("Dropout",)),
     "cnn-sgd": (_cnn, Floats(32, 1, 10, 10), "SGD", {"lr": 0.05, "momentum": 0.9}, ("Conv2d",)),
     "cnn-adamw": (_cnn, Floats(32, 1, 10, 10), "AdamW", {"lr": 0.01}, ("Conv2d",)),
-    "rnn-adam": (_rnn, Floats(32, 7, 5), "Adam", {"lr": 0.02}, ("LSTM",)),
+    "recurrent-adam": (_recurrent, Floats(32, 7, 5), "Adam", {"lr": 0.02}, ("Linear",)),
+    "attention-adamw": (_attention, Whole(9, 32, 6), "AdamW", {"lr": 0.01}, ("LayerNorm", "Embedding")),
+    "rnn-adam": (_lstm, Floats(32, 7, 5), "Adam", {"lr": 0.02}, ("LSTM",)),
     "transformer-adam": (_transformer, Whole(9, 32, 6), "Adam", {"lr": 0.005}, ("TransformerEncoderLayer",)),
 }
 """Name -> (network, inputs, optimizer, its options, the classes of torch.nn it stands on)."""
