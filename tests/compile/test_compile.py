@@ -399,3 +399,14 @@ def test_writes_through_views_of_state_inside_a_compiled_function(backend, kind,
             log.append(buffer.tolist())
         results.append(log)
     assert results[0] == results[1]
+
+
+def test_a_lazy_layer_elsewhere_in_the_program_does_not_disturb():
+    with torch.use_backend("strict"):
+        waiting = torch.nn.LazyLinear(3)
+        run = torch.compile(lambda x: x * 2)
+        assert [run(torch.tensor([float(n)])).tolist() for n in range(3)] == [[0.0], [2.0], [4.0]]
+        forward = torch.compile(waiting)
+        inputs = [torch.full((1, 2), float(n)) for n in range(3)]
+        got = [forward(x).tolist() for x in inputs]
+        assert got == [waiting(x).tolist() for x in inputs]

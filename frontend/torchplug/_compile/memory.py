@@ -87,8 +87,8 @@ class Snapshot:
                 return
             cell = tensor._cell
             array = tensor._array
-        except AttributeError:
-            return  # a tensor that another thread is making at this moment
+        except (AttributeError, ValueError):
+            return  # a tensor that another thread is making at this moment, or a parameter of a lazy layer, without values
         if array is not None and cell is None and engine.is_tracing(array):
             return  # left over from a trace that was given up; nobody will read it
         view = tensor._view if cell is not None else None
