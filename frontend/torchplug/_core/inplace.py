@@ -13,7 +13,7 @@ from torchplug._core.node import AccumulateGrad, Node, NoPlan, Output, next_sequ
 from torchplug._core.promotion import can_cast
 from torchplug._core.tensor import Tensor, array_of, cell_of, geometry_of, new, shape_of, wrap, write
 
-__all__ = ["assign", "check_writable", "inplace_twin", "rebase", "write_out"]
+__all__ = ["assign", "check_places", "check_writable", "inplace_twin", "rebase", "write_out"]
 
 OVERLAP_MESSAGE = (
     "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
@@ -23,11 +23,8 @@ OVERLAP_MESSAGE = (
 
 def check_writable(tensor: Tensor, records: object) -> None:
     """Raises PyTorch's error when an in-place write is not allowed; `records` says that autograd will see it."""
+    check_places(tensor)
     cell = tensor._cell
-    if cell is not None and tensor._view is not None:
-        size, stride, _ = geometry_of(tensor)
-        if geo.overlaps(size, stride):
-            raise RuntimeError(OVERLAP_MESSAGE)
     node = tensor._node
     if not grad_enabled() or not (records or node is not None):
         return
@@ -36,6 +33,14 @@ def check_writable(tensor: Tensor, records: object) -> None:
         _check_view(tensor, view)
     if node is not None and type(node) is AccumulateGrad:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def check_places(tensor: Tensor) -> None:
+    """Raises PyTorch's error for a tensor whose elements lie in one place, as those of an expanded one."""
+    if tensor._cell is not None and tensor._view is not None:
+        size, stride, _ = geometry_of(tensor)
+        if geo.overlaps(size, stride):
+            raise RuntimeError(OVERLAP_MESSAGE)
 
 
 NO_GRAD_VIEW = (

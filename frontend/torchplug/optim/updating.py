@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from torchplug._core import tensor as memory
-from torchplug._core.inplace import assign, check_writable
+from torchplug._core.inplace import assign, check_places, check_writable
 from torchplug._core.kind import Kind
 from torchplug._core.op import TENSOR_SPACE, device_error
 from torchplug._core.tensor import Tensor, array_of, cell_of, wrap, write
@@ -105,7 +105,7 @@ def update(
         if p._cell is None:
             cell_of(p)
         elif p._view is not None and p._view.chain:
-            check_writable(p, False)
+            check_places(p)  # a step records nothing, so any view may be written
     targets = [*params, *states]
     arrays = [array_of(x) if x._array is None else x._array for x in targets]
     given = [array_of(g) if g._array is None else g._array for g in grads]
