@@ -16,6 +16,8 @@ from torchplug_spec import dtypes as dt
 __all__ = ["fractional_max_pool2d", "fractional_max_pool3d"]
 
 _SIDES = {2: ("height", "width"), 3: ("time", "height", "width")}
+_FUNCTIONS = {2: "fractional_max_pool2d()", 3: "fractional_max_pool3d_out()"}
+"""How PyTorch calls itself in what it says."""
 
 
 def _starts(samples: Tensor, length: int, window: int, count: int) -> Tensor:
@@ -62,6 +64,9 @@ def _pool(
     if output_size is None and output_ratio is None:
         raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
     wrap_dim(-dims - 1, input.dim())
+    if input.dim() not in (dims + 1, dims + 2):
+        expected, shape = f"{dims + 1}D or {dims + 2}D", list(shape_of(input))
+        raise RuntimeError(f"{_FUNCTIONS[dims]}: Expected {expected} tensor, but got: {shape}")
     batched = input if input.dim() == dims + 2 else input.unsqueeze(0)
     count, channels, *sizes = shape_of(batched)
     if output_size is None:
@@ -88,11 +93,10 @@ def _check(dims: int, input: Tensor, channels: int, sizes: Any, kernel: Any, tar
         raise RuntimeError("Expect _random_samples.size(1) equals to input channel size.")
     if shape_of(samples)[2] != dims:
         raise RuntimeError(f"Expect _random_samples.size(2) equals to {dims}; got {shape_of(samples)[2]}.")
-    function = "fractional_max_pool2d()" if dims == 2 else "fractional_max_pool3d_out()"
     for side, length, window, count in zip(_SIDES[dims], sizes, kernel, target, strict=True):
         # PyTorch asks for one place more in three dimensions.
         if window + count - (dims == 2) > length:
-            raise RuntimeError(f"{function}: pool {side} {window} too large relative to input {side} {length}")
+            raise RuntimeError(f"{_FUNCTIONS[dims]}: pool {side} {window} too large relative to input {side} {length}")
 
 
 def _samples(dims: int) -> Any:
@@ -110,6 +114,7 @@ def _errors(dims: int) -> Any:
         x = np.zeros((1, 2, *(5,) * dims), np.float32)
         yield Sample(x, 2, error=(ValueError, "requires specifying either an output_size or an output_ratio"))
         yield Sample(x, 6, 2, error=(RuntimeError, "too large relative to input"))
+        yield Sample(x[None, None], 2, 2, error=(RuntimeError, "tensor, but got: [1, 1, 1, 2"))
         wrong = np.zeros((1, 3, dims), np.float32)
         yield Sample(x, 2, 2, _random_samples=wrong, error=(RuntimeError, "equals to input channel size"))
 
