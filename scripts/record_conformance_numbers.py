@@ -22,11 +22,12 @@ TARGET = ROOT / "plugins" / "torchplug_conformance" / "recorded"
 def main() -> None:
     import torch
 
-    from torchplug_conformance.recipes import modules, optimizers, samplers, schedulers, streams, training
+    from torchplug_conformance.recipes import misuse, modules, optimizers, samplers, schedulers, streams, training
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     tables: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
+        "misuse": (misuse.MISUSES, misuse.run_misuse),
         "modules": (modules.MODULES, modules.run_module),
         "optimizers": (optimizers.OPTIMIZERS, optimizers.run_optimizer),
         "schedulers": (schedulers.SCHEDULERS, schedulers.run_scheduler),

@@ -9,7 +9,9 @@ import pytest
 import torchplug
 from torchplug.utils import data
 from torchplug_conformance.cases import Subject, cases_of
+from torchplug_conformance.parts.modules import missing
 from torchplug_conformance.parts.recorded import recorded
+from torchplug_conformance.recipes.misuse import MISUSES
 from torchplug_conformance.recipes.modules import MODULES
 from torchplug_conformance.recipes.optimizers import OPTIMIZERS
 from torchplug_conformance.recipes.samplers import SAMPLERS
@@ -18,6 +20,7 @@ from torchplug_conformance.recipes.streams import STREAMS
 from torchplug_conformance.recipes.training import TRAINING
 
 TABLES = {
+    "misuse": MISUSES,
     "modules": MODULES,
     "optimizers": OPTIMIZERS,
     "samplers": SAMPLERS,
@@ -65,6 +68,33 @@ def test_every_sampler_and_the_loader_have_a_recipe() -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_every_recipe_has_recorded_numbers(table: str) -> None:
     assert set(recorded(table)) == set(TABLES[table])
+
+
+@pytest.mark.parametrize(
+    ("part", "tables", "ending"),
+    [
+        ("dtype", ("modules", "optimizers"), "-float64"),
+        ("aliasing", ("modules", "optimizers"), ""),
+        ("gradient", ("modules",), ""),
+        ("replay", ("modules", "optimizers", "schedulers"), ""),
+    ],
+)
+def test_every_recipe_is_a_case_of_the_parts_functions_are_held_in(
+    part: str, tables: tuple[str, ...], ending: str
+) -> None:
+    cases = {case.name for case in cases_of(part, Subject("numpy"))}
+    for table in tables:
+        there = {name for name in TABLES[table] if table != "modules" or not missing(name)}
+        assert {f"{table}-{name}{ending}" for name in there} <= cases
+
+
+def test_every_module_optimizer_and_scheduler_is_called_wrongly() -> None:
+    cases = {case.name.rpartition("-")[0] for case in cases_of("errors", Subject("numpy"))}
+    for table in ("modules", "optimizers", "schedulers"):
+        kinds = {
+            f"{table}-{name.partition('-')[0]}" for name in TABLES[table] if table != "modules" or not missing(name)
+        }
+        assert {kind for kind in kinds if not any(case.startswith(kind) for case in cases)} == set()
 
 
 @pytest.mark.parametrize("table", ["optimizers", "schedulers"])

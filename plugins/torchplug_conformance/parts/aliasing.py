@@ -16,6 +16,7 @@ from torchplug_conformance.cases import Case, Subject, declared_calls
 from torchplug_conformance.layouts import LAYOUTS
 from torchplug_conformance.parts.forward import compare, primary_dtypes
 from torchplug_conformance.parts.views import view_cases
+from torchplug_conformance.parts.wholes import aliasing_cases
 from torchplug_conformance.reference import REFERENCE, on_backend
 from torchplug_conformance.trees import arrays_in, tensors_in, tree_map
 from torchplug_spec import DType
@@ -34,6 +35,7 @@ def cases(subject: Subject) -> Iterator[Case]:
     for name, call, lines in declared_calls(subject, first_dtype, most):
         yield Case("aliasing", name, partial(check, subject, call), lines)
     yield from view_cases(subject)
+    yield from aliasing_cases(subject)
 
 
 def first_dtype(declaration: Declaration) -> Sequence[DType]:

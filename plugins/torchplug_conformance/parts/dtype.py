@@ -10,6 +10,7 @@ from torchplug_conformance.calls import Call
 from torchplug_conformance.cases import Case, Subject, declared_calls
 from torchplug_conformance.comparison import type_differences
 from torchplug_conformance.parts.forward import compare
+from torchplug_conformance.parts.wholes import dtype_cases
 from torchplug_conformance.sampling import DTYPES
 from torchplug_spec import DType
 
@@ -22,6 +23,7 @@ SAMPLES = 1
 def cases(subject: Subject) -> Iterator[Case]:
     for name, call, lines in declared_calls(subject, all_dtypes, SAMPLES):
         yield Case("dtype", name, partial(check, subject, call), lines)
+    yield from dtype_cases(subject)
 
 
 def all_dtypes(declaration: Declaration) -> Sequence[DType]:

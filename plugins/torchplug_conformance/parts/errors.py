@@ -9,6 +9,7 @@ from torchplug._core.declare import DECLARATIONS
 from torchplug_conformance.calls import Call
 from torchplug_conformance.cases import Case, Subject
 from torchplug_conformance.parts.forward import described
+from torchplug_conformance.parts.wholes import error_cases
 from torchplug_spec import dtypes as dt
 
 __all__ = ["cases"]
@@ -20,6 +21,7 @@ def cases(subject: Subject) -> Iterator[Case]:
             call = Call(declaration, sample, dt.float32)
             name = f"{declaration.family}-{declaration.name}-{number}"
             yield Case("errors", name, partial(check, subject, call), _reproduction(subject, call, number))
+    yield from error_cases(subject)
 
 
 def check(subject: Subject, call: Call) -> Iterator[str]:

@@ -11,6 +11,7 @@ from torchplug._core.declare import Declaration, Sample
 from torchplug_conformance.calls import Call, Outcome
 from torchplug_conformance.cases import Case, Subject, declared_calls
 from torchplug_conformance.parts.forward import compare
+from torchplug_conformance.parts.wholes import gradient_cases
 from torchplug_conformance.reference import REFERENCE, double_precision
 from torchplug_conformance.trees import arrays_in, tree_map
 from torchplug_spec import DType
@@ -34,6 +35,7 @@ def cases(subject: Subject) -> Iterator[Case]:
     for name, call, lines in declared_calls(subject, smooth_dtypes):
         if call.declaration.differentiable and arrays_in(call.arguments):
             yield Case("gradient", name, partial(check, subject, call), lines)
+    yield from gradient_cases(subject)
 
 
 def smooth_dtypes(declaration: Declaration) -> Sequence[DType]:

@@ -16,6 +16,7 @@ from torchplug_conformance.parts.aliasing import first_dtype
 from torchplug_conformance.parts.forward import compare
 from torchplug_conformance.parts.recorded import Within
 from torchplug_conformance.parts.replay_programs import REPLAY_PROGRAMS
+from torchplug_conformance.parts.wholes import replay_cases
 from torchplug_conformance.reference import REFERENCE, on_backend
 from torchplug_conformance.trees import arrays_in, tree_map
 
@@ -40,6 +41,7 @@ def cases(subject: Subject) -> Iterator[Case]:
     for name in REPLAY_PROGRAMS:
         lines = _reproduction(subject, name)
         yield Case("replay", f"programs-{name}", partial(check_program, subject, name), lines)
+    yield from replay_cases(subject)
 
 
 def check(subject: Subject, call: Call) -> Iterator[str]:

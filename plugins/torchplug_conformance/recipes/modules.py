@@ -279,12 +279,15 @@ MODULES: dict[str, Recipe] = {**LAYERS, **LAZY, **ACTIVATIONS, **LOSSES}
 """Class, perhaps with a variant after a dash -> (how to make it from `torch.nn`, inputs)."""
 
 
-def run_module(torch: Any, name: str) -> dict[str, Any]:
-    """Returns the results of a module in training and evaluation, its gradients, and its state afterwards."""
+def run_module(torch: Any, name: str, lay: Callable[[np.ndarray], Any] | None = None) -> dict[str, Any]:
+    """Returns the results of a module in training and evaluation, its gradients, and its state afterwards.
+
+    `lay` makes the inputs from arrays, where they are to lie in memory in another way.
+    """
     make, inputs = MODULES[name]
     torch.manual_seed(0)
     module = make(torch.nn)
-    tensors = [torch.tensor(array) for array in arrays_for(name, inputs)]
+    tensors = [(lay or torch.tensor)(array) for array in arrays_for(name, inputs)]
     for tensor in tensors[:1] if name in LOSSES else tensors:
         if tensor.is_floating_point():
             tensor.requires_grad_()

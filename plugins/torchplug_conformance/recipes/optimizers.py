@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from torchplug_conformance.recipes.running import Floats, arrays_for, plain
 
@@ -37,15 +40,27 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
 """Class, perhaps with a variant after a dash -> (class name, options)."""
 
 
-def run_optimizer(torch: Any, name: str) -> dict[str, Any]:
-    """Returns the loss at every step, the parameters at the end, and the parameters of a run with two groups."""
-    return {"one group": _steps(torch, name, groups=False), "two groups": _steps(torch, name, groups=True)}
+def run_optimizer(
+    torch: Any,
+    name: str,
+    lay: Callable[[np.ndarray], Any] | None = None,
+    compile: Callable[[Any], Any] = lambda function: function,
+) -> dict[str, Any]:
+    """Returns the loss at every step, the parameters at the end, and the same of a run with two groups.
+
+    `lay` makes the parameters from arrays, where they are to lie in memory in another way; `compile` wraps the steps.
+    """
+    return {
+        "one group": _steps(torch, name, False, lay or torch.tensor, compile),
+        "two groups": _steps(torch, name, True, lay or torch.tensor, compile),
+    }
 
 
-def _steps(torch: Any, name: str, groups: bool) -> dict[str, Any]:
+def _steps(torch: Any, name: str, groups: bool, lay: Callable[..., Any], compile: Callable[..., Any]) -> dict[str, Any]:
     kind, options = OPTIMIZERS[name]
-    x, y, start, offset = (torch.tensor(array) for array in arrays_for("regression", REGRESSION))
-    weight, bias = start.requires_grad_(), offset.requires_grad_()
+    *examples, start, offset = arrays_for("regression", REGRESSION)
+    x, y = (torch.tensor(array) for array in examples)
+    weight, bias = lay(start).requires_grad_(), lay(offset).requires_grad_()
     parameters: list[Any] = [weight, bias]
     if groups and kind != "LBFGS":
         parameters = [{"params": [weight]}, {"params": [bias], "lr": options["lr"] / 2}]
@@ -57,7 +72,8 @@ def _steps(torch: Any, name: str, groups: bool) -> dict[str, Any]:
         loss.backward()
         return loss
 
-    losses = [float(optimizer.step(closure)) for _ in range(STEPS)]
+    step = compile(lambda x, y: optimizer.step(closure))
+    losses = [float(step(x, y)) for _ in range(STEPS)]
     return {"losses": plain(losses), "weight": plain(weight), "bias": plain(bias)}
 
 

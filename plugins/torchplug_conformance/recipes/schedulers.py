@@ -56,9 +56,12 @@ SCHEDULERS: dict[str, Callable[[Any, Any], Any]] = {
 """Class, perhaps with a variant after a dash -> how to make it from `torch.optim.lr_scheduler` and an optimizer."""
 
 
-def run_scheduler(torch: Any, name: str) -> dict[str, Any]:
-    """Returns the learning rates and momenta of each epoch for two groups of parameters, and the parameters at the end."""
-    run = _Run(torch, name)
+def run_scheduler(torch: Any, name: str, compile: Callable[[Any], Any] = lambda function: function) -> dict[str, Any]:
+    """Returns the learning rates and momenta of each epoch for two groups of parameters, and the parameters at the end.
+
+    `compile` wraps the optimizer's steps.
+    """
+    run = _Run(torch, name, compile)
     return run.numbers(run.epochs(0, EPOCHS))
 
 
@@ -78,11 +81,12 @@ def run_resumed_scheduler(torch: Any, name: str) -> dict[str, Any]:
 class _Run:
     """An optimizer of two groups and the scheduler of a recipe."""
 
-    def __init__(self, torch: Any, name: str) -> None:
+    def __init__(self, torch: Any, name: str, compile: Callable[[Any], Any] = lambda function: function) -> None:
         self.parameters = [torch.tensor([1.0, 2.0]).requires_grad_(), torch.tensor([-3.0]).requires_grad_()]
         groups = [{"params": [x], "lr": lr} for x, lr in zip(self.parameters, RATES, strict=True)]
         self.optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
         self.scheduler = SCHEDULERS[name](torch.optim.lr_scheduler, self.optimizer)
+        self.train = compile(self._train)
         self.watches_a_loss = name.startswith("ReduceLROnPlateau")
 
     def epochs(self, first: int, end: int) -> list[list[list[float]]]:
@@ -90,13 +94,16 @@ class _Run:
         seen = []
         for epoch in range(first, end):
             seen.append([[float(group["lr"]), float(group["momentum"])] for group in self.optimizer.param_groups])
-            self.optimizer.zero_grad()
-            sum((x * x).sum() for x in self.parameters).backward()
-            self.optimizer.step()
+            self.train()
             if epoch + 1 < EPOCHS:
                 # The loss stops falling after a few epochs.
                 self.scheduler.step(*([1.0 / min(epoch + 1, 4)] if self.watches_a_loss else []))
         return seen
+
+    def _train(self) -> None:
+        self.optimizer.zero_grad()
+        sum((x * x).sum() for x in self.parameters).backward()
+        self.optimizer.step()
 
     def numbers(self, seen: list[list[list[float]]]) -> dict[str, Any]:
         return {"rates and momenta": plain(seen), "parameters": plain(self.parameters)}
