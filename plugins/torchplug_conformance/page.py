@@ -8,6 +8,7 @@ from typing import Any
 
 from torchplug_conformance.badge import badge
 from torchplug_conformance.cases import LEVELS, PARTS
+from torchplug_conformance.report import OUTCOMES
 
 __all__ = ["page"]
 
@@ -18,7 +19,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; } th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); }
 th { text-align: left; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { display: flex; width: 12rem; height: .8rem; background: var(--faint); }
-.passed { background: var(--good); } .failed { background: var(--bad); } .known { background: var(--known); }
+.passed { background: var(--good); } .failed { background: var(--bad); } .known, .provisional { background: var(--known); }
 details { border: 1px solid var(--line); border-radius: 4px; margin: .5rem 0; padding: .4rem .8rem; }
 summary { cursor: pointer; overflow-wrap: anywhere; } details details { border-width: 0 0 0 3px; border-radius: 0; }
 pre { background: var(--faint); padding: .6rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -36,7 +37,9 @@ def page(report: Mapping[str, Any]) -> str:
             f"<p>{escape(report['verdict'])}</p>",
             *_parts(report["parts"]),
             *_failures(report["failures"]),
+            *_provisional(report["provisional_failures"]),
             *_known(report["known_failures"]),
+            *_goals(report["goals"]),
             *_facts(report),
         ]
     )
@@ -49,10 +52,10 @@ def page(report: Mapping[str, Any]) -> str:
 
 def _parts(parts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     yield "<h2>Parts</h2>\n<table>"
-    yield "<tr><th>level</th><th>part</th><th>passed</th><th>failed</th><th>known</th><th></th></tr>"
+    yield "<tr><th>level</th><th>part</th><th>passed</th><th>failed</th><th>known</th><th>provisional</th><th></th></tr>"
     for part, row in parts.items():
         level = PARTS[part]
-        cells = "".join(f'<td class="number">{row[outcome]}</td>' for outcome in ("passed", "failed", "known"))
+        cells = "".join(f'<td class="number">{row[outcome]}</td>' for outcome in OUTCOMES)
         yield f"<tr><td>{level} {LEVELS[level]}</td><td>{escape(part)}</td>{cells}<td>{_bar(row)}</td></tr>"
     yield "</table>"
 
@@ -60,6 +63,22 @@ def _parts(parts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
 def _bar(row: Mapping[str, int]) -> str:
     pieces = "".join(f'<span class="{name}" style="flex: {count}"></span>' for name, count in row.items() if count)
     return f'<div class="bar">{pieces}</div>'
+
+
+def _provisional(failures: list[Mapping[str, Any]]) -> Iterator[str]:
+    if failures:
+        yield "<h2>Provisional: of cases that are new, without cost before the next minor version</h2>"
+        yield from _failures(failures)
+
+
+def _goals(goals: list[Mapping[str, Any]]) -> Iterator[str]:
+    if goals:
+        yield "<h2>Goals</h2>\n<table>"
+        for goal in goals:
+            numbers = f"{goal['measured']} / {goal['threshold']}"
+            what = escape(goal["what"]) + ("" if goal["met"] else " (missed)")
+            yield f'<tr><td>goal {goal["number"]}</td><td class="number">{numbers}</td><td>{what}</td></tr>'
+        yield "</table>"
 
 
 def _failures(failures: list[Mapping[str, Any]]) -> Iterator[str]:

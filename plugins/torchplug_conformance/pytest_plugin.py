@@ -13,7 +13,7 @@ import pytest
 __all__: list[str] = []
 
 FILES = {"json": "the conformance report", "html": "the report as a page", "badge": "the level as an SVG picture"}
-NEED_A_BACKEND = (*FILES, "progress", "all-failures")
+NEED_A_BACKEND = (*FILES, "progress", "all-failures")  # --torchplug-goals serves torchplug's own tests too
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     for kind, content in FILES.items():
         group.addoption(f"--torchplug-{kind}", metavar="FILE", default=None, help=f"write {content} here")
+    group.addoption(
+        "--torchplug-goals", metavar="FILE", default=None, help="add what was measured of goals to this file"
+    )
     group.addoption("--torchplug-progress", action="store_true", help="show progress in a line in place of letters")
     group.addoption("--torchplug-all-failures", action="store_true", help="print every failure, not a few of a cause")
 

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from torchplug_conformance.cases import LEVELS, PARTS
+from torchplug_conformance.goals import Goal
 
-__all__ = ["Report", "Result", "level_in_words"]
+__all__ = ["OUTCOMES", "Report", "Result", "level_in_words"]
+
+RECORDED_VECTORS = 25
+"""How many of PyTorch's recorded numbers a run has to match at least, by goal 9."""
 
 SHOWN_CAUSES = 25
 SHOWN_FAILURES = 3
 """Causes, and failures of each, that are printed unless all are asked for; the JSON and HTML reports have every one."""
 
 
+OUTCOMES = ("passed", "failed", "known", "provisional")
+
+
 class Result:
-    """What came of one case: outcome "passed", "failed" or "known" (a declared failure that is still there)."""
+    """What came of one case.
+
+    Its outcome is "passed", "failed", "known" (a declared failure that is still there) or "provisional" (the failure of a
+    case that is new in this minor version).
+    """
 
     __slots__ = ("differences", "key", "lines", "outcome", "part", "reason", "seconds")
 
@@ -85,23 +96,24 @@ class Report:
         """Returns part -> outcome -> number of cases."""
         table: dict[str, dict[str, int]] = {}
         for result in self.results:
-            row = table.setdefault(result.part, {"passed": 0, "failed": 0, "known": 0})
+            row = table.setdefault(result.part, dict.fromkeys(OUTCOMES, 0))
             row[result.outcome] += 1
         return table
 
-    def causes(self) -> dict[str, list[Result]]:
+    def causes(self, outcome: str = "failed") -> dict[str, list[Result]]:
         """Returns failures grouped by what they say, numbers and places apart; the largest group first."""
         groups: dict[str, list[Result]] = {}
         for result in self.results:
-            if result.outcome == "failed":
+            if result.outcome == outcome:
                 groups.setdefault(_cause(result.part, result.differences), []).append(result)
         return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
 
     def lines(self, all_failures: bool = False) -> Iterator[str]:
         """Yields the summary as text: the parts, the failures by cause with what reproduces them, the level."""
-        yield f"{'part':14}{'level':>7}{'passed':>9}{'failed':>8}{'known':>7}"
+        yield f"{'part':14}{'level':>7}{'passed':>9}{'failed':>8}{'known':>7}{'provisional':>13}"
         for part, row in self.counts().items():
-            yield f"{part:14}{PARTS[part]:>7}{row['passed']:>9}{row['failed']:>8}{row['known']:>7}"
+            counts = f"{row['passed']:>9}{row['failed']:>8}{row['known']:>7}{row['provisional']:>13}"
+            yield f"{part:14}{PARTS[part]:>7}{counts}"
         causes = list(self.causes().items())
         for cause, results in causes if all_failures else causes[:SHOWN_CAUSES]:
             yield from _cause_lines(cause, results, len(results) if all_failures else SHOWN_FAILURES)
@@ -110,8 +122,30 @@ class Report:
         known = [result for result in self.results if result.outcome == "known"]
         for reason in sorted({result.reason for result in known}):
             yield f"known failure, {sum(result.reason == reason for result in known)} cases: {reason}"
+        new = list(self.causes("provisional").items())
+        if new:
+            yield ""
+            yield "provisional: these cases are new, and cost no level before the next minor version"
+        for cause, results in new if all_failures else new[:SHOWN_CAUSES]:
+            yield from _cause_lines(cause, results, len(results) if all_failures else SHOWN_FAILURES)
         yield ""
+        yield from (goal.line() for goal in self.goals())
         yield self.verdict()
+
+    def goals(self) -> list[Goal]:
+        """Returns what a run of all cases measures of the project's goals: gradients (1), reproducible numbers (9)."""
+        if self.selection or self.stopped:
+            return []
+        slopes = _by_function(result for result in self.results if result.part == "gradient")
+        vectors = [result for result in self.results if result.part in ("streams", "training")]
+        resumed = [result for result in self.results if result.key.startswith("files-resume-")]
+        measured = [
+            (1, "functions and modules with right first and second derivatives", sum(slopes.values()), len(slopes)),
+            (9, "recorded PyTorch streams, orders and trainings match", _passed(vectors), RECORDED_VECTORS),
+            (9, "resumed trainings equal the uninterrupted ones bit for bit", _passed(resumed), len(resumed)),
+        ]
+        present = {1: slopes, 9: vectors}
+        return [Goal(*goal, on=self.backend) for goal in measured if present[goal[0]]]
 
     def verdict(self) -> str:
         """Returns the level in a sentence."""
@@ -143,10 +177,29 @@ class Report:
                 for cause, results in self.causes().items()
                 for result in results
             ],
+            "provisional_failures": [
+                {"case": result.key, "cause": cause, "differences": result.differences, "reproduce": result.lines}
+                for cause, results in self.causes("provisional").items()
+                for result in results
+            ],
+            "goals": [{**goal._asdict(), "met": goal.met} for goal in self.goals()],
             "known_failures": [
                 {"case": result.key, "reason": result.reason} for result in self.results if result.outcome == "known"
             ],
         }
+
+
+def _by_function(results: Iterable[Result]) -> dict[str, bool]:
+    """Returns function -> whether none of its cases failed. A case is named by family, function, type and number."""
+    found: dict[str, bool] = {}
+    for result in results:
+        name = re.sub(r"(-(float|complex|bfloat)\d+)?(-\d+)?$", "", result.key)
+        found[name] = found.get(name, True) and result.outcome == "passed"
+    return found
+
+
+def _passed(results: Sequence[Result]) -> int:
+    return sum(result.outcome == "passed" for result in results)
 
 
 def level_in_words(level: int) -> str:

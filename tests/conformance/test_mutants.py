@@ -11,6 +11,8 @@ from torchplug._core.kind import forget
 from torchplug_conformance.cases import PARTS, Subject, cases_of
 from torchplug_spec import Backend, registry
 
+ENOUGH = 40
+
 
 @pytest.fixture
 def subject_of() -> Iterator[Callable[[type[Backend]], Subject]]:
@@ -39,7 +41,10 @@ def caught(mutant: Mutant, subject: Subject, sound: Subject) -> str | None:
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_mutant_is_caught_by_its_part(name: str, subject_of: Callable[[type[Backend]], Subject]) -> None:
+def test_a_mutant_is_caught_by_its_part(
+    name: str, subject_of: Callable[[type[Backend]], Subject], goal: Callable[..., None]
+) -> None:
+    goal(4, "mutant engines caught by the part that should", ENOUGH)
     mutant = MUTANTS[name]
     sound = subject_of(type("Sound", (mutant.base,), {"name": "sound"}))
     found = caught(mutant, subject_of(mutant.backend()), sound)
@@ -47,5 +52,5 @@ def test_a_mutant_is_caught_by_its_part(name: str, subject_of: Callable[[type[Ba
 
 
 def test_there_are_forty_mutants_and_some_for_every_part() -> None:
-    assert len(MUTANTS) >= 40
+    assert len(MUTANTS) >= ENOUGH
     assert {mutant.part for mutant in MUTANTS.values()} == set(PARTS)

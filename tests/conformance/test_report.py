@@ -87,4 +87,4 @@ def test_the_json_has_every_failure_and_every_known_failure() -> None:
         }
     ]
     assert read["known_failures"] == [{"case": "gradient-case", "reason": "no scan"}]
-    assert read["parts"]["gradient"] == {"passed": 1, "failed": 0, "known": 1}
+    assert read["parts"]["gradient"] == {"passed": 1, "failed": 0, "known": 1, "provisional": 0}
