@@ -21,9 +21,6 @@ VIEW_AS_COMPLEX = ViewOp("view_as_complex", lenses.VIEW_AS_COMPLEX, ())
 PART = ViewOp("real", lenses.PART, ("part",))
 IMAG_PART = ViewOp("imag", lenses.PART, ("part",))
 
-TENSOR_SPACE.view_as_real = VIEW_AS_REAL
-TENSOR_SPACE.view_as_complex = VIEW_AS_COMPLEX
-
 
 @declare(op=VIEW_AS_REAL, dtypes=("complex",), samples=lambda make: [Sample(make(2, 3))], method=False)
 def view_as_real(input: Tensor) -> Tensor:
@@ -88,5 +85,12 @@ def imag(input: Tensor) -> Tensor:
     return IMAG_PART(input, 1, dtype=dtype.to_real())
 
 
+def _complex_of(pairs: Tensor) -> Tensor:
+    """Returns pairs of numbers, however they lie in memory, as complex ones: what the rules of these views ask for."""
+    return VIEW_AS_COMPLEX(pairs.contiguous(), dtype=pairs._kind.dtype.to_complex())
+
+
+TENSOR_SPACE.view_as_real = view_as_real
+TENSOR_SPACE.view_as_complex = _complex_of
 TENSOR_SPACE.real = real
 TENSOR_SPACE.imag = imag
