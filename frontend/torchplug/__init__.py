@@ -121,3 +121,7 @@ bool = _dtypes.bool_
 if _TYPE_CHECKING:
 
     def __getattr__(name: str) -> _Any: ...  # the declared functions
+
+else:
+    # Ops of plugins that TORCHPLUG_PLUGINS selects are there when they are first asked for, not when this is imported.
+    from torchplug._tensor.plugin_ops import missing_name as __getattr__

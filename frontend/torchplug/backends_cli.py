@@ -109,7 +109,7 @@ def _details(row: Row) -> list[str]:
     if row.reason:
         return [row.reason, *([f"remedy: {row.remedy}"] if row.remedy and row.remedy not in row.reason else [])]
     if isinstance(row, ExtensionStatus):
-        return [*_kernels(row.kernels), *([f"ops: {row.ops}"] if row.ops else [])]
+        return [*_kernels(row.kernels), *([f"ops: {', '.join(row.ops)}"] if row.ops else [])]
     if not row.devices:
         return []
     return [f"devices: {', '.join(row.devices)}", f"capabilities: {', '.join(row.capabilities) or 'none'}"]

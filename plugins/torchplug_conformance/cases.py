@@ -41,15 +41,19 @@ Check = Callable[[], Iterator[str]]
 
 
 class Case:
-    """One thing checked. `check` yields differences, none when the backend is right; `lines` reproduce it."""
+    """One thing checked. `check` yields differences, none when the backend is right; `lines` reproduce it.
 
-    __slots__ = ("check", "lines", "name", "part")
+    `foreign`: it checks a function of a plugin, which comes and goes with that and not with versions of the suite.
+    """
+
+    __slots__ = ("check", "foreign", "lines", "name", "part")
 
     def __init__(self, part: str, name: str, check: Check, lines: Sequence[str] = ()) -> None:
         self.part = part
         self.name = name
         self.check = check
         self.lines = tuple(lines)
+        self.foreign = False
 
     @property
     def key(self) -> str:
@@ -94,6 +98,7 @@ def cases_of(part: str, subject: Subject) -> list[Case]:
     found = list(importlib.import_module(f"torchplug_conformance.parts.{part}").cases(subject))
     for case in found:
         case.lines = case.lines or by_name(case.key, subject.name)
+    of_plugins(found)
     return found
 
 
@@ -119,6 +124,15 @@ def declared_calls(
                 name = f"{declaration.family}-{declaration.name}-{dtype.name}-{number}"
                 call = Call(declaration, sample, dtype)
                 yield name, call, _reproduction(subject, call, number)
+
+
+def of_plugins(cases: Sequence[Case]) -> None:
+    """Marks the cases of functions that plugins brought."""
+    from torchplug._tensor.plugin_ops import ADOPTED
+
+    brought = tuple(f"{op.plugin}-{name}-" for name, op in ADOPTED.items())
+    for case in cases:
+        case.foreign = bool(brought) and case.name.startswith(brought)
 
 
 def by_name(key: str, backend: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from torchplug._core.declare import Declaration, Sample
 from torchplug_spec import DType
 from torchplug_spec import dtypes as dt
 
-__all__ = ["DTYPES", "Maker", "samples_of"]
+__all__ = ["DTYPES", "Maker", "Sample", "samples_of"]
 
 DTYPES: dict[str, tuple[DType, ...]] = {
     "float": (dt.float32, dt.float64, dt.float16, dt.bfloat16),

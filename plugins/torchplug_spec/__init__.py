@@ -10,6 +10,7 @@ from torchplug_spec.errors import (
     BackendUnavailableError,
     NotSupportedError,
 )
+from torchplug_spec.ops import OpDeclaration
 
 __all__ = [
     "API_VERSION",
@@ -22,6 +23,7 @@ __all__ = [
     "BackendUnavailableError",
     "DType",
     "NotSupportedError",
+    "OpDeclaration",
     "capability_for",
     "kernel",
     "required_functions",

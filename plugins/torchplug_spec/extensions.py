@@ -9,6 +9,7 @@ from torchplug_spec.backend import in_place_of
 from torchplug_spec.discovery import PLUGIN_HINTS, Candidate
 from torchplug_spec.errors import BackendNotFoundError
 from torchplug_spec.loading import attempt, breach, open_plugin
+from torchplug_spec.ops import OpDeclaration, declaration_fault
 from torchplug_spec.settings import SELECTED, default_threads, selected_names
 from torchplug_spec.validation import kernel_fault, suggestion
 
@@ -22,7 +23,7 @@ class Extension(NamedTuple):
 
     candidate: Candidate
     kernels: dict[tuple[str, str], Function]
-    ops: tuple[Any, ...]
+    ops: tuple[OpDeclaration, ...]
     set_num_threads: Callable[[int], None]
 
 
@@ -47,6 +48,14 @@ class Selection:
     def disable(self, name: str) -> None:
         """Takes the plugin `name` out of the selection, whoever put it there."""
         self._switched[name] = False
+
+    def switched(self) -> dict[str, bool]:
+        """Returns what a program switched on and off, for `restore`."""
+        return dict(self._switched)
+
+    def restore(self, switched: dict[str, bool]) -> None:
+        """Takes back what was switched since."""
+        self._switched = switched
 
     def enabled(self) -> tuple[str, ...]:
         """Returns the selected plugins in order."""
@@ -82,9 +91,13 @@ class Selection:
         for extension in self._loaded.values():
             extension.set_num_threads(count)
 
-    def ops(self) -> tuple[Any, ...]:
+    def ops(self) -> tuple[OpDeclaration, ...]:
         """Returns the op declarations selected plugins bring, in order."""
         return tuple(op for name in self.enabled() for op in self.load(name).ops)
+
+    def candidate_of(self, op: OpDeclaration) -> Candidate:
+        """Returns where the plugin of an op comes from."""
+        return self.load(op.plugin).candidate
 
     def _candidate(self, name: str) -> Candidate:
         installed = self._find()
@@ -100,7 +113,12 @@ def load_extension(candidate: Candidate) -> Extension:
     """Imports a plugin and returns the kernels and ops it registers."""
     manager = open_plugin(candidate)
     kernels: dict[tuple[str, str], Function] = {}
-    ops: list[Any] = []
+    ops: list[OpDeclaration] = []
+
+    def register_op(declaration: Any) -> None:
+        if fault := declaration_fault(declaration):
+            raise breach(candidate, fault)
+        ops.append(declaration._replace(plugin=candidate.name))
 
     def register(backend: Any, kernel: Any, function: Any) -> None:
         if not (isinstance(backend, str) and isinstance(kernel, str) and callable(function)):
@@ -109,7 +127,7 @@ def load_extension(candidate: Candidate) -> Extension:
         kernels[backend, kernel] = function
 
     attempt(candidate, "its hook register_kernels", lambda: manager.hook.register_kernels(register=register))
-    attempt(candidate, "its hook register_ops", lambda: manager.hook.register_ops(register=ops.append))
+    attempt(candidate, "its hook register_ops", lambda: manager.hook.register_ops(register=register_op))
 
     def set_num_threads(count: int) -> None:
         attempt(candidate, "its hook set_num_threads", lambda: manager.hook.set_num_threads(count=count))

@@ -11,6 +11,7 @@ from typing import Any
 import pluggy
 
 from torchplug_spec.backend import Backend
+from torchplug_spec.ops import OpDeclaration
 
 __all__ = ["hookimpl", "hookspec", "register_backend", "register_kernels", "register_ops", "set_num_threads"]
 
@@ -41,11 +42,11 @@ def register_kernels(register: Callable[[str, str, Callable[..., Any]], None]) -
 
 
 @hookspec
-def register_ops(register: Callable[[Any], None]) -> None:
-    """Offers ops for the op table: call `register(declaration)` once for each.
+def register_ops(register: Callable[[OpDeclaration], None]) -> None:
+    """Offers ops: call `register(OpDeclaration(name, function, ...))` once for each.
 
-    `torchplug_spec.registry.ops()` returns those of the plugins a program selected by name, as with `register_kernels`;
-    `torchplug backends --check` says how many a plugin brings.
+    Each becomes `torchplug.<name>` and a method of Tensor once a program selects the plugin by name, as with
+    `register_kernels`. A name that torchplug or another selected plugin has already is refused.
     """
 
 

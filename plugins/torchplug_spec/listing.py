@@ -53,7 +53,7 @@ def extension_status(
         candidate.version,
         selected,
         kernels=tuple(sorted(f"{backend}:{kernel}" for backend, kernel in loaded.kernels)) if loaded else (),
-        ops=len(loaded.ops) if loaded else 0,
+        ops=tuple(op.name for op in loaded.ops) if loaded else (),
         reason=(error.reason or str(error)) if error else candidate.fault,
         remedy=error.remedy if error else candidate.remedy,
     )

@@ -17,11 +17,13 @@ from torchplug_spec.errors import BackendError, BackendNotFoundError
 from torchplug_spec.extensions import Selection
 from torchplug_spec.forking import Refusal, after_fork_in_child, disarm, refusal
 from torchplug_spec.listing import absent, describe, extension_status, listed, refused
+from torchplug_spec.ops import OpDeclaration
 from torchplug_spec.settings import DEFAULT, DISABLED, default_name, default_plugins, disabled_names
 from torchplug_spec.status import BackendStatus, ExtensionStatus
 from torchplug_spec.validation import class_fault, suggestion
 
 __all__ = [
+    "OpConflict",
     "Registry",
     "default_name",
     "default_plugins",
@@ -37,6 +39,7 @@ __all__ = [
     "listing",
     "names",
     "on_fork",
+    "on_ops",
     "ops",
     "register",
     "set_num_threads",
@@ -45,6 +48,15 @@ __all__ = [
 ]
 
 _Offer = TypeVar("_Offer", bound="type[Backend] | Backend | Callable[[], Backend]")
+
+
+class OpConflict(Exception):
+    """What a listener of `on_ops` raises for an op that it cannot publish, and why."""
+
+    def __init__(self, op: OpDeclaration, reason: str) -> None:
+        super().__init__(reason)
+        self.op = op
+        self.reason = reason
 
 
 class _Loaded(NamedTuple):
@@ -62,6 +74,8 @@ class Registry:
         self._fork_listeners: list[tuple[str, Callable[[Refusal], None]]] = []
         self._catalogue: Catalogue | None = None
         self._selection = Selection(self._plugins)
+        self._op_listeners: list[Callable[[tuple[OpDeclaration, ...]], None]] = []
+        self._announced: tuple[OpDeclaration, ...] = ()
         self._reset_locks()
         after_fork_in_child(self._after_fork)
 
@@ -145,14 +159,24 @@ class Registry:
     # ---- plugins that extend backends of others -------------------------------------------------------------------
 
     def enable(self, name: str) -> None:
-        """Selects the plugin `name`: backends first used from now on have its kernels, `ops` gives its ops."""
+        """Selects the plugin `name`: backends first used from now on have its kernels, its ops are there at once.
+
+        Raises BackendError, with nothing selected, when it cannot be used.
+        """
         with self._lock:
+            before = self._selection.switched()
             self._selection.enable(name)
+            try:
+                self._announce_ops()
+            except BackendError:
+                self._selection.restore(before)
+                raise
 
     def disable(self, name: str) -> None:
         """Takes the plugin `name` out of the selection, even when TORCHPLUG_PLUGINS names it."""
         with self._lock:
             self._selection.disable(name)
+            self._announce_ops()
 
     def enabled(self) -> tuple[str, ...]:
         """Returns the names of the selected plugins: those of TORCHPLUG_PLUGINS, then those enabled, in order."""
@@ -167,17 +191,39 @@ class Registry:
         Raises: BackendError when a selected plugin is missing, broken, or brings a kernel not in `known_kernels`.
         """
         with self._lock:
-            return self._selection.kernels_for(backend_name, known_kernels)
+            kernels = self._selection.kernels_for(backend_name, known_kernels)
+            self._announce_ops()
+            return kernels
 
     def set_num_threads(self, count: int) -> None:
         """Tells the plugins, those loaded now and later, how many threads a kernel may use."""
         with self._lock:
             self._selection.set_num_threads(count)
 
-    def ops(self) -> tuple[Any, ...]:
-        """Returns the op declarations of the selected plugins."""
+    def ops(self) -> tuple[OpDeclaration, ...]:
+        """Returns the ops of the selected plugins, in the order of the selection."""
         with self._lock:
+            self._announce_ops()
             return self._selection.ops()
+
+    def on_ops(self, listener: Callable[[tuple[OpDeclaration, ...]], None]) -> None:
+        """Has `listener` called with the ops of the selected plugins whenever they are others than before.
+
+        It may raise OpConflict for one that it cannot publish; whoever selected the plugin gets a BackendContractError.
+        """
+        self._op_listeners.append(listener)
+
+    def _announce_ops(self) -> None:
+        found = self._selection.ops()
+        if found == self._announced:
+            return
+        try:
+            for listener in self._op_listeners:
+                listener(found)
+        except OpConflict as conflict:
+            reason = f"it registers the op '{conflict.op.name}', but {conflict.reason}"
+            raise loading.breach(self._selection.candidate_of(conflict.op), reason) from None
+        self._announced = found
 
     def extensions(self) -> tuple[ExtensionStatus, ...]:
         """Returns what metadata tells of every plugin that extends others, loading none of them."""
@@ -323,6 +369,7 @@ enabled = _registry.enabled
 kernels_for = _registry.kernels_for
 set_num_threads = _registry.set_num_threads
 ops = _registry.ops
+on_ops = _registry.on_ops
 extension = _registry.extension
 extensions = _registry.extensions
 on_fork = _registry.on_fork

@@ -30,8 +30,8 @@ class BackendStatus(NamedTuple):
 class ExtensionStatus(NamedTuple):
     """A plugin that brings kernels or ops for backends of others.
 
-    `selected`: whether a program or TORCHPLUG_PLUGINS asked for it. `kernels` holds "backend:kernel", `ops` counts its
-    ops; both are known once it was loaded.
+    `selected`: whether a program or TORCHPLUG_PLUGINS asked for it. `kernels` holds "backend:kernel", `ops` the names of
+    its ops; both are known once it was loaded.
     """
 
     name: str
@@ -40,6 +40,6 @@ class ExtensionStatus(NamedTuple):
     version: str = ""
     selected: bool = False
     kernels: tuple[str, ...] = ()
-    ops: int = 0
+    ops: tuple[str, ...] = ()
     reason: str = ""
     remedy: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,9 @@ def test_the_ten_are_there() -> None:
     assert set(THE_TEN) <= HOSTILE.keys()
 
 
-def test_importing_torchplug_and_computing_imports_no_plugin(scratch: PluginFolder) -> None:
+def test_importing_torchplug_and_computing_imports_no_plugin(scratch: PluginFolder, goal: Callable[..., None]) -> None:
     done = scratch.run("-c", "import torchplug as torch; print((torch.ones(2) + 1).tolist())")
+    goal(10, "hostile plugins that `import torchplug` touches", 0, len(scratch.imported()), at_most=True)
     assert (done.stdout, done.stderr) == ("[2.0, 2.0]\n", "")
     assert scratch.imported() == []
 
@@ -96,7 +98,10 @@ def test_other_backends_work_beside_hostile_ones(hostile: PluginFolder, registry
 
 
 @pytest.mark.parametrize("name", ["numpy", "strict", "good"])
-def test_another_engine_computes_beside_hostile_ones(scratch: PluginFolder, name: str) -> None:
+def test_another_engine_computes_beside_hostile_ones(
+    scratch: PluginFolder, name: str, goal: Callable[..., None]
+) -> None:
+    goal(10, "other backends compute beside hostile plugins", 3)
     program = (
         "import torchplug as torch\n"
         f"with torch.use_backend({name!r}):\n"
@@ -140,7 +145,8 @@ def test_asking_for_a_broken_backend_raises_one_clear_sentence(
     assert registry.get("numpy").name == "numpy"
 
 
-def test_an_unrelated_pytest_run_is_unaffected(scratch: PluginFolder) -> None:
+def test_an_unrelated_pytest_run_is_unaffected(scratch: PluginFolder, goal: Callable[..., None]) -> None:
+    goal(10, "unrelated pytest runs beside hostile plugins are unaffected", 1)
     with_suite, without_suite = unrelated_run(scratch), unrelated_run(scratch, "-p", "no:torchplug_conformance")
     assert with_suite - without_suite == {"torchplug_conformance", "torchplug_conformance.pytest_plugin"}
     assert not without_suite & {"torchplug", "torchplug_spec", "torchplug_conformance", "numpy"}
@@ -159,13 +165,15 @@ def unrelated_run(folder: PluginFolder, *options: str) -> set[str]:
     return set((folder.path / "modules").read_text().split())
 
 
-def test_the_check_ends_in_time_and_names_each_cause(scratch: PluginFolder) -> None:
+def test_the_check_ends_in_time_and_names_each_cause(scratch: PluginFolder, goal: Callable[..., None]) -> None:
     started = time.monotonic()
     done = scratch.run("-m", "torchplug", "backends", "--check", "--json", "--timeout", str(TIMEOUT))
     took = time.monotonic() - started
     answer: dict[str, Any] = json.loads(done.stdout)
     rows = [row for row in answer["backends"] if row["distribution"].startswith(("dist-", "other-"))]
     causes = {row["name"]: row["reason"] for row in rows if row["state"] == "unavailable"}
+    named = [name for name in THE_TEN if HOSTILE[name][1] in causes[name]]
+    goal(10, "hostile plugins that `torchplug backends --check` explains in bounded time", len(THE_TEN), len(named))
     assert {name: cause for name, (_, cause) in HOSTILE.items() if cause not in causes[name]} == {}
     assert all(row["remedy"] for row in rows if row["name"] in THE_TEN)
     assert [row["state"] for row in rows if row["name"] == "good"] == ["available"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from plugin_folder import PluginFolder, engine
 
-from torchplug_spec import BackendContractError, BackendNotFoundError, BackendUnavailableError
-from torchplug_spec.registry import Registry
+from torchplug_spec import BackendContractError, BackendNotFoundError, BackendUnavailableError, OpDeclaration
+from torchplug_spec.registry import OpConflict, Registry
 
 FASTER = """
+from torchplug_spec import OpDeclaration
 from torchplug_spec.hookspecs import hookimpl
 
 def double(x):
@@ -27,7 +28,7 @@ class Plugin:
 
     @hookimpl
     def register_ops(self, register):
-        register("an op of {kernel}")
+        register(OpDeclaration("twice", double))
 
 plugin = Plugin()
 """
@@ -54,7 +55,64 @@ def test_hook_register_kernels(faster: PluginFolder, registry: Registry) -> None
 
 def test_hook_register_ops(faster: PluginFolder, registry: Registry) -> None:
     registry.enable("faster")
-    assert registry.ops() == ("an op of softmax",)
+    (op,) = registry.ops()
+    assert (op.name, op.plugin, op.function(4)) == ("twice", "faster", 8)
+    registry.disable("faster")
+    assert registry.ops() == ()
+
+
+def test_whoever_listens_hears_of_ops_when_the_selection_changes(faster: PluginFolder, registry: Registry) -> None:
+    heard: list[list[str]] = []
+    registry.on_ops(lambda ops: heard.append([op.name for op in ops]))
+    registry.kernels_for("numpy")
+    assert heard == []
+    registry.enable("faster")
+    registry.kernels_for("numpy")
+    registry.ops()
+    registry.disable("faster")
+    assert heard == [["twice"], []]
+
+
+def test_ops_that_a_listener_cannot_publish_are_a_breach_and_select_nothing(
+    faster: PluginFolder, registry: Registry
+) -> None:
+    def refuse(ops: tuple[OpDeclaration, ...]) -> None:
+        if ops:
+            raise OpConflict(ops[0], "that name is taken")
+
+    registry.on_ops(refuse)
+    expected = r"plugin 'faster' \(dist-faster 1.2\).*registers the op 'twice', but that name is taken"
+    with pytest.raises(BackendContractError, match=expected):
+        registry.enable("faster")
+    assert registry.enabled() == ()
+    assert registry.ops() == ()
+
+
+@pytest.mark.parametrize(
+    ("declaration", "words"),
+    [
+        ("'twice'", "it registers 'twice', expected a torchplug_spec.OpDeclaration"),
+        ("OpDeclaration('two words', double)", "an op of the name 'two words', expected one that Python takes"),
+        ("OpDeclaration('_hidden', double)", "does not begin with '_'"),
+        ("OpDeclaration('twice', 3)", "the function of its op 'twice' is 3, expected something to call"),
+        (
+            "OpDeclaration('twice', double, samples=[])",
+            r"the samples of its op 'twice' is \[\], expected something to call",
+        ),
+        (
+            "OpDeclaration('twice', double, dtypes=('float32',))",
+            r"the dtypes of its op 'twice' are \('float32',\), expected",
+        ),
+    ],
+)
+def test_an_op_of_the_wrong_form_is_refused(
+    plugins: PluginFolder, registry: Registry, declaration: str, words: str
+) -> None:
+    source = FASTER.format(kernel="softmax").replace('OpDeclaration("twice", double)', declaration)
+    plugins.add("faster", source, group="extensions")
+    with pytest.raises(BackendContractError, match=words):
+        registry.enable("faster")
+    assert registry.enabled() == ()
 
 
 def test_hook_set_num_threads(faster: PluginFolder, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,4 +268,4 @@ def test_kernels_of_the_wrong_form_are_refused(plugins: PluginFolder, registry: 
 def test_the_status_of_a_loaded_plugin_lists_what_it_brings(faster: PluginFolder, registry: Registry) -> None:
     status = registry.extension("faster")
     kernels = ("alpha:softmax", "jax:conv2d", "numpy:softmax")
-    assert (status.state, status.kernels, status.ops) == ("available", kernels, 1)
+    assert (status.state, status.kernels, status.ops) == ("available", kernels, ("twice",))
