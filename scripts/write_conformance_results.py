@@ -1,6 +1,7 @@
 """Writes docs/conformance-results.md from the JSON reports of our engines in docs/results/conformance.
 
-A report is made by `torchplug conformance NAME --json docs/results/conformance/NAME.json`. With `--check` nothing is written;
+A report is made by `torchplug conformance NAME --json docs/results/conformance/NAME.json`; with `--goals
+docs/results/conformance/goals.json` it adds what it measures of the goals, as `pytest --torchplug-goals` does. With `--check` nothing is written;
 the exit status is 1 when the page is out of date.
 """
 
@@ -47,7 +48,7 @@ def _report(name: str) -> dict[str, Any] | None:
 
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the page for engine -> report."""
-    lines = [INTRODUCTION, *_table(reports), ""]
+    lines = [INTRODUCTION, *_table(reports), "", *_goals()]
     for name in ENGINES:
         if name not in reports:
             lines += [
@@ -74,6 +75,22 @@ def _table(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for fact in ("torchplug", "python", "platform"):
         yield _row(fact, (report[fact] for report in reports.values()))
     yield _row("date", (report["date"][:10] for report in reports.values()))
+
+
+def _goals() -> Iterator[str]:
+    """Yields the table of goals, measured by these runs and by the project's tests."""
+    path = REPORTS / "goals.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["goals"] if path.exists() else []
+    if rows:
+        yield "## Goals"
+        yield ""
+        yield "| goal | on | measured / threshold | |"
+        yield "|---|---|---|---|"
+    for row in rows:
+        bound = "at most" if row["at_most"] else "at least"
+        met = "" if row["met"] else " **missed**"
+        yield f"| {row['number']} | {row['on']} | {row['measured']} / {bound} {row['threshold']} | {row['what']}{met} |"
+    yield ""
 
 
 def _row(name: str, cells: Iterator[str]) -> str:

@@ -148,6 +148,38 @@ def test_a_plugin_without_the_contract_gets_one_sentence(
     assert "Traceback" not in done.stdout + done.stderr
 
 
+KNOWN = """known_failures = {pairs!r}
+    def cos(self, x): raise RuntimeError('no cosine')"""
+CHOSEN = ("--level", "1", "-k", "(contract and (cos- or sin-) and float32) or known-failures", "--json", "report.json")
+
+
+def test_a_declared_failure_that_is_there_costs_nothing_and_is_listed(tmp_path: Path) -> None:
+    install(tmp_path, KNOWN.format(pairs={"contract-cos-*": "they have no cosine"}))
+    done = conformance(tmp_path, "theirs", *CHOSEN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "cases: they have no cosine" in done.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["level"] == 1
+    assert {row["reason"] for row in report["known_failures"]} == {"they have no cosine"}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ({"contract-[cs]*": "all of it"}, "passes, but is declared a known failure: all of it"),
+        ({"contract-cos-*": "none", "contract-tan-*": "gone"}, "the known failure 'contract-tan-*' names no case"),
+    ],
+)
+def test_a_failure_that_is_declared_and_not_there_is_a_failure(
+    tmp_path: Path, pairs: dict[str, str], words: str
+) -> None:
+    install(tmp_path, KNOWN.format(pairs=pairs))
+    done = conformance(tmp_path, "theirs", *CHOSEN)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert words in done.stdout
+    assert "backend 'theirs' reaches below level 1" in done.stdout
+
+
 def test_a_crash_in_one_of_several_processes_is_a_failure_of_its_case(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     install(tmp_path, "def synchronize(self, device): os.kill(os.getpid(), signal.SIGSEGV)")

@@ -10,12 +10,9 @@ import pytest
 from torchplug._core.kernels import OPS
 from torchplug._core.kind import forget
 from torchplug._core.op import Op
-from torchplug_conformance.cases import Subject, cases_of
+from torchplug_conformance.cases import PARTS, Subject, cases_of
 from torchplug_spec import registry, required_functions
 from torchplug_strict import StrictBackend
-
-PARTS = ("forward", "programs", "gradient")
-"""The parts that between them call every op."""
 
 
 class LoopbackBackend(StrictBackend):
@@ -26,7 +23,7 @@ class LoopbackBackend(StrictBackend):
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[tuple[set[str], list[str]]]:
-    """The kernels called and the failures found in a run of the parts."""
+    """The kernels called and the failures found in a run of all parts."""
     registry.register(LoopbackBackend)
     subject = Subject("loopback")
     called = record(subject)
