@@ -54,7 +54,12 @@ def _schedule(name: str, torch: Any) -> None:
 
 
 MISUSES: dict[str, Callable[[Any], None]] = {
-    **{f"modules-{name}-{how}": partial(_call, name, call) for name in MODULES for how, call in CALLS.items()},
+    **{
+        f"modules-{name}-{how}": partial(_call, name, call)
+        for name in MODULES
+        if not name.endswith("-packed")  # what packs the batch is a function, with errors of its own
+        for how, call in CALLS.items()
+    },
     **{
         f"optimizers-{name}-{what}": partial(_construct, name, construct)
         for name in OPTIMIZERS
