@@ -112,4 +112,6 @@ def test_the_gradients_of_complex_views_can_be_derived(backend: str, name: str) 
     x = torchplug.arange(6.0).reshape(3, 2).to(dtype).requires_grad_()
     assert gradgradcheck(getattr(torchplug, name), [x], **LIMITS)
     if name == "view_as_complex":  # a gradient that lies in memory in another way
-        assert gradgradcheck(lambda x: torchplug.view_as_complex(x).t().contiguous(), [x.detach().reshape(3, 1, 2).requires_grad_()])
+        assert gradgradcheck(
+            lambda x: torchplug.view_as_complex(x).t().contiguous(), [x.detach().reshape(3, 1, 2).requires_grad_()]
+        )
