@@ -74,7 +74,7 @@ class Snapshot:
 
     def __init__(self, engine: Any) -> None:
         self.tensors: list[tuple[Tensor, Any, Any, Any, Any, Any, Any]] = []
-        self.cells: dict[int, tuple[Storage, Any, Any, int, list]] = {}
+        self.cells: dict[int, tuple[Storage, Any, int, list]] = {}
         kinds = _with_subclasses(Tensor)
         for found in gc.get_objects():
             if type(found) in kinds:  # isinstance would run the `__class__` of strangers' objects
@@ -94,7 +94,9 @@ class Snapshot:
         view = tensor._view if cell is not None else None
         self.tensors.append((tensor, array, cell, view, tensor._node, _grad_of(tensor), tensor._kind))
         if cell is not None and id(cell) not in self.cells:
-            self.cells[id(cell)] = (cell, cell.array, cell.mirror, cell.version, list(cell.aliases))
+            if cell.mirror is not None:
+                cell.read()  # the host copy is written in place: what it holds now must be kept in an array
+            self.cells[id(cell)] = (cell, cell.array, cell.version, list(cell.aliases))
 
     def has(self, item: Any) -> bool:
         """Says whether a live tensor can still see an item."""
@@ -137,9 +139,8 @@ class Snapshot:
             before = self.cells[id(cell)][1] if cell is not None else array
             if _grad_of(leaf) is grad and _settled_array(grad) is not before:
                 items.append(GradientOf(leaf))
-        for cell, array, mirror, *_ in self.cells.values():
-            uploaded = array is None and mirror is not None and cell.mirror is mirror
-            if id(cell) not in skipped and cell.array is not array and not uploaded:
+        for cell, array, *_ in self.cells.values():
+            if id(cell) not in skipped and cell.array is not array:
                 items.append(cell)
         for tensor, array, cell, *_ in self.tensors:
             if cell is None and id(tensor) not in skipped and _settled_array(tensor) is not array:
@@ -167,14 +168,14 @@ class Snapshot:
         """Returns how often each storage was written since, by id."""
         return {
             key: cell.version - version
-            for key, (cell, _, _, version, _) in self.cells.items()
+            for key, (cell, _, version, _) in self.cells.items()
             if cell.version != version
         }
 
     def restore(self) -> None:
         """Puts everything back."""
-        for cell, array, mirror, version, aliases in self.cells.values():
-            cell.array, cell.mirror, cell.version, cell.aliases = array, mirror, version, aliases
+        for cell, array, version, aliases in self.cells.values():
+            cell.array, cell.mirror, cell.version, cell.aliases = array, None, version, aliases
         for tensor, array, cell, view, node, grad, kind in self.tensors:
             if array is None and not hasattr(tensor, "_geometry"):
                 continue
