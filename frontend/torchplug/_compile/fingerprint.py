@@ -57,7 +57,7 @@ class Fingerprint:
             )
         if isinstance(value, Tensor):
             self.watch.tensor(value)
-            return ("tensor", self._identity(value), value._kind, shape_of(value), value._node is not None)
+            return ("tensor", self._identity(value), value._kind, _shape_of(value), value._node is not None)
         if isinstance(value, np.ndarray):
             content = content_of(value)
             self.watch.array(value, content)
@@ -301,3 +301,10 @@ def _filled(cell: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _shape_of(tensor: Tensor) -> tuple[int, ...] | None:
+    try:
+        return shape_of(tensor)
+    except ValueError:  # a parameter of a lazy layer, without values
+        return None

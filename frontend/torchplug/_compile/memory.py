@@ -167,9 +167,7 @@ class Snapshot:
     def versions(self) -> dict[int, int]:
         """Returns how often each storage was written since, by id."""
         return {
-            key: cell.version - version
-            for key, (cell, _, version, _) in self.cells.items()
-            if cell.version != version
+            key: cell.version - version for key, (cell, _, version, _) in self.cells.items() if cell.version != version
         }
 
     def restore(self) -> None:
