@@ -356,10 +356,14 @@ def takes_roots_to_three_digits(x: Array) -> Array:
     return np.sqrt(x.astype(np.float16)).astype(x.dtype) if x.dtype == np.float32 else np.sqrt(x)
 
 
-@mutant("training", "log_softmax", base=NumPyBackend, fused=True, words="mlp")
-def rounds_losses_to_half_precision(x: Array, axis: int) -> Array:
-    shifted = x - x.max(axis, keepdims=True)
-    return (shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))).astype(np.float16).astype(x.dtype)
+@mutant("training", "cross_entropy", base=NumPyBackend, fused=True, words="mlp")
+def rounds_losses_to_half_precision(
+    x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int
+) -> tuple[Array, Array]:
+    shifted = x - x.max(1, keepdims=True)
+    logarithms = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    loss = -np.take_along_axis(logarithms, target[:, None], 1).mean()
+    return loss.astype(np.float16).astype(x.dtype), np.exp(logarithms)
 
 
 @mutant("streams", "from_numpy", base=NumPyBackend, words="rand")

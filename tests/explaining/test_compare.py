@@ -118,7 +118,7 @@ def test_noise_that_adam_makes_large_is_no_difference(pair: tuple[str, str]) -> 
         return losses
 
     found = torch.compare(train, torch.randint(0, 9, (4, 5)), backends=pair)
-    assert found and found.ops > 60, found
+    assert found and found.ops >= 50, found
 
 
 def test_a_compiled_function_is_compared_op_by_op(pair: tuple[str, str]) -> None:

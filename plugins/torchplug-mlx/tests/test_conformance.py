@@ -8,7 +8,7 @@ import sys
 from torchplug_spec import registry
 from torchplug_spec.smoke import smoke_fault
 
-from torchplug_mlx import MlxBackend
+from torchplug_mlx import MLXBackend
 
 LEVEL = 4
 """1 computes, 2 trains, 3 compiles, 4 identical. Raise it as the backend grows."""
@@ -16,11 +16,11 @@ LEVEL = 4
 
 def test_the_installed_plugin_is_found_by_its_name() -> None:
     assert registry.status("mlx").distribution == "torchplug-mlx"
-    assert isinstance(registry.get("mlx"), MlxBackend)
+    assert isinstance(registry.get("mlx"), MLXBackend)
 
 
 def test_a_small_computation_is_right() -> None:
-    assert smoke_fault(MlxBackend()) == ""
+    assert smoke_fault(MLXBackend()) == ""
 
 
 def test_the_backend_reaches_its_level() -> None:
