@@ -60,7 +60,12 @@ print(jax.config.jax_compilation_cache_dir)
 
 @pytest.mark.parametrize("setting", ("own", "0", "the user's"))
 def test_a_second_process_finds_the_programs_of_the_first(tmp_path, setting):
-    environment = {**os.environ, "TORCHPLUG_CACHE": "0" if setting == "0" else str(tmp_path / "own")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment = {
+        **inherited,
+        "JAX_PLATFORMS": "cpu",
+        "TORCHPLUG_CACHE": "0" if setting == "0" else str(tmp_path / "own"),
+    }
     if setting == "the user's":
         environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "theirs")
     said = subprocess.run([sys.executable, "-c", _PROGRAM], env=environment, capture_output=True, text=True, check=True)

@@ -41,17 +41,18 @@ def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
 class Plan:
     """What to save and which rules to run for one choice of inputs that need gradients.
 
-    `vjp(F, g, saved, edges)` returns the gradient of every edge, None where no rule is run; None for an op without rules.
+    `vjp(F, g, saved, edges)` returns the gradient of every edge, None where no rule is run. It is None for an op without
+    rules, for which `edges` is None.
     `light` says that nothing but shapes and dtypes is saved, so that nodes can keep it and run again.
     """
 
     __slots__ = ("items", "light", "rules", "saves_out", "vjp")
 
-    def __init__(self, items: tuple, rules: tuple, edges: int) -> None:
+    def __init__(self, items: tuple, rules: tuple, edges: int | None) -> None:
         self.items = items
         self.rules = rules
         self.saves_out = any(code == OUT for code, _ in items)
-        self.vjp = write_vjp(rules, edges) if rules else None
+        self.vjp = None if edges is None else write_vjp(rules, edges)
         self.light = False
 
 
@@ -205,7 +206,7 @@ class Op:
                 for place in range(len(self.parameters))
             ]
         if self.joint is None and not self.rules:
-            return Plan(tuple(items), (), len(self.tensors))
+            return Plan(tuple(items), (), None)
         rules = []
         if self.joint is not None:
             chosen: list[tuple[int | None, Callable[..., Any]]] = [(None, self.joint)]
