@@ -305,9 +305,10 @@ class JAXNets:
         if self._leaves_convolution(g):
             return NotImplemented
         if self._is_cpu():
-            if math.prod(weight.shape[2:]) == 1 or space[-1] > 1:
+            # Of half precision XLA's compiler dies in three dimensions.
+            if math.prod(weight.shape[2:]) == 1 or space[-1] > 1 or g.dtype.itemsize == 2:
                 return NotImplemented
-            if weight.shape[1] < _FEW_CHANNELS_BACK and g.dtype.itemsize >= 4:
+            if weight.shape[1] < _FEW_CHANNELS_BACK:
                 return _columns_backward_input(g, weight, tuple(size), *space[:3])
         return _convolution_backward_input(g, weight, tuple(size), *space)
 
@@ -316,9 +317,9 @@ class JAXNets:
         if self._leaves_convolution(g):
             return NotImplemented
         if self._is_cpu():
-            if math.prod(size) == 1 or space[-1] > 1:
+            if math.prod(size) == 1 or space[-1] > 1 or g.dtype.itemsize == 2:
                 return NotImplemented
-            if x.shape[1] < _FEW_CHANNELS and g.dtype.itemsize >= 4:
+            if x.shape[1] < _FEW_CHANNELS:
                 return _columns_backward_weight(g, x, tuple(size), *space[:3])
         return _convolution_backward_weight(g, x, tuple(size), *space)
 
