@@ -88,7 +88,6 @@ class NoPlan:
     """The plan of nodes that save nothing by a plan: theirs is a way back of their own."""
 
     items: tuple = ()
-    rules: tuple = ()
     saves_out = False
     vjp = None
     light = False

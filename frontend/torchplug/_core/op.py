@@ -46,11 +46,10 @@ class Plan:
     `light` says that nothing but shapes and dtypes is saved, so that nodes can keep it and run again.
     """
 
-    __slots__ = ("items", "light", "rules", "saves_out", "vjp")
+    __slots__ = ("items", "light", "saves_out", "vjp")
 
     def __init__(self, items: tuple, rules: tuple, edges: int | None) -> None:
         self.items = items
-        self.rules = rules
         self.saves_out = any(code == OUT for code, _ in items)
         self.vjp = None if edges is None else write_vjp(rules, edges)
         self.light = False
